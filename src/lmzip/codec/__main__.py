@@ -1,0 +1,35 @@
+"""Where `python FILE.lmz [OUT]` begins: unpack the codec beside this file in the zip, and run its receiver.
+
+It runs from a real folder, for numba can't cache kernels of code inside a zip.
+"""
+
+import hashlib
+import importlib
+import io
+import os
+import sys
+import tarfile
+import zipfile
+
+
+def unpacked(archive: str) -> str:
+    """A private folder that holds the package `codec` of this archive."""
+    with zipfile.ZipFile(archive) as code:
+        blob = code.read("codec.tar.bz2")
+    with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    cache: dict = {"__file__": archive, "__name__": "cache"}
+    exec(files["codec/cache.py"], cache)
+    folder = cache["private_folder"]("code-" + hashlib.blake2b(blob, digest_size=12).hexdigest())
+    os.makedirs(os.path.join(folder, "codec"), exist_ok=True)
+    for name, content in files.items():
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            with open(f"{path}.{os.getpid()}", "wb") as file:
+                file.write(content)
+            os.replace(file.name, path)
+    return folder
+
+
+sys.path.insert(0, unpacked(sys.argv[0]))
+importlib.import_module("codec.receive").main()

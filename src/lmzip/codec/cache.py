@@ -1,0 +1,60 @@
+"""Where compiled kernels and unpacked code are kept: private folders, named by the digest of the code.
+
+numba's own cache doesn't notice that a helper in another file changed, doesn't work inside a zip, and is
+pickle: so it lies in a folder that nobody else can write to, one for every state of the codec's source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from typing import Any
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def source_digest() -> str:
+    """Digest of every source file of the codec."""
+    state = hashlib.blake2b(digest_size=12)
+    for name in sorted(os.listdir(FOLDER)):
+        if name.endswith(".py"):
+            with open(os.path.join(FOLDER, name), "rb") as file:
+                state.update(name.encode() + b"\0" + file.read())
+    return state.hexdigest()
+
+
+def _is_private(path: str) -> bool:
+    info = os.lstat(path)
+    mine = not hasattr(os, "getuid") or info.st_uid == os.getuid()
+    return mine and not info.st_mode & 0o022 and os.access(path, os.W_OK)
+
+
+def private_folder(name: str) -> str:
+    """A folder of this name that only this user writes to: in the user's cache, else a temporary one."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    for parent in (os.path.join(home, "lmzip"), os.path.join(tempfile.gettempdir(), f"lmzip-{user}")):
+        path = os.path.join(parent, name)
+        with contextlib.suppress(OSError):
+            for folder in (parent, path):
+                os.makedirs(folder, 0o700, exist_ok=True)
+            if _is_private(parent) and _is_private(path):
+                return path
+    return tempfile.mkdtemp(prefix="lmzip-")
+
+
+def load_lockstep() -> Any:
+    """The class `Lockstep`, its kernels cached in a private folder."""
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        raise RuntimeError("NUMBA_DISABLE_JIT changes the arithmetic: unset it")
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = private_folder("kernels-" + source_digest())
+    try:
+        from .lockstep import Lockstep
+    finally:
+        numba.config.CACHE_DIR = before
+    return Lockstep

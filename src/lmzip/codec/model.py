@@ -1,0 +1,489 @@
+"""The language model: a byte-level causal transformer with hashed n-gram embeddings, forward pass.
+
+A byte's input is the embedding of the byte before it plus one row of each n-gram table, at the hash of the last 2 … 6
+bytes. A block is token shift (a learnt part of the last position's input; RWKV, Peng et al. 2023), attention over a
+bounded window with normalised queries and keys (Henry et al. 2020) and a learnt bias per distance, then a squared-ReLU
+layer (So et al. 2021); all without gains, normalised by RMS before each.
+
+`forward` is written once and runs twice: in Python, with matrix products over a whole segment (`Model.predict`), and
+compiled, with matrix-vector products for one position (`step`). Its kernels loop over positions [start, stop) of every
+stream; arrays are [streams, segment, …] float32, products hold integers, and a `…_scale` turns them back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+
+from . import rng
+from .exact import (
+    EXP2,
+    FIRST,
+    ONE,
+    SECOND,
+    ZERO,
+    exponentials,
+    f4,
+    frequencies,
+    i4,
+    inverse_rms,
+    quantise,
+    quantise_rows,
+    weighted_rows,
+)
+from .kernel import kernel
+
+if TYPE_CHECKING:  # torch stays away until a whole segment is predicted
+    from .product import Products
+
+ORDERS = 6  # embedding tables: the last byte, and n-grams of orders 2 … 6
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Sizes of the language model. `width` is a power of two times nothing else: sums over it go in halves."""
+
+    layers: int = 1
+    width: int = 128
+    heads: int = 2
+    hidden: int = 512
+    window: int = 128
+    table_bits: int = 18
+
+    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
+        "layers": (1, 128),
+        "width": (16, 2048),
+        "heads": (1, 128),
+        "hidden": (16, 2048),
+        "window": (4, 1024),
+        "table_bits": (8, 24),
+    }
+
+    def __post_init__(self) -> None:
+        size = self.width // self.heads
+        if self.width & (self.width - 1) or self.heads * size != self.width or size & (size - 1) or size < 4:
+            raise ValueError("width and width / heads must be powers of two, the latter at least 4")
+        if self.window & (self.window - 1) or self.hidden % 8:
+            raise ValueError("window must be a power of two and hidden a multiple of 8")
+
+    def memory(self) -> int:
+        """Bytes that the state takes when every table row is in use, about."""
+        trunk = self.layers * self.width * (4 * self.width + 2 * self.hidden) + 512 * self.width
+        return (ORDERS << self.table_bits) * 4 * (self.width + 1) + trunk * 25
+
+
+DEFAULT = ModelSettings()
+MAX = ModelSettings(layers=2, width=256, heads=4, hidden=1024, table_bits=20)
+
+
+class Matrix(NamedTuple):
+    """A trained weight matrix [n, k]: its integers (±64, also as int8) with a scale per row, the optimiser's moments."""
+
+    weight: np.ndarray
+    integers: np.ndarray
+    bytes: np.ndarray
+    scale: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray
+
+
+class Attention(NamedTuple):
+    """One block's attention: its parameters, then what the forward pass leaves for the backward pass."""
+
+    distance: np.ndarray  # [heads, window], a bias for each distance, the position itself last
+    sharpness: np.ndarray  # [heads]
+    query: np.ndarray  # [streams, segment, heads, size], normalised
+    query_integers: np.ndarray
+    query_scale: np.ndarray
+    query_norm: np.ndarray
+    key: np.ndarray
+    key_norm: np.ndarray
+    weights: np.ndarray  # [streams, segment, heads, window]
+    y: np.ndarray  # [streams, segment, width]
+
+
+class Cache(NamedTuple):
+    """What a block remembers of the `window` positions before the segment, with room for the segment behind them."""
+
+    last: np.ndarray  # [streams, width], h of the last position
+    keys: np.ndarray  # [streams, heads, window + segment, size], integers
+    keys_across: np.ndarray  # the same, transposed
+    key_scale: np.ndarray
+    values: np.ndarray
+    values_across: np.ndarray
+    value_scale: np.ndarray
+
+
+class Block(NamedTuple):
+    """Parameters and activations of one block; what `forward` leaves here, the learner reads backwards."""
+
+    qkv: Matrix
+    out: Matrix
+    up: Matrix
+    down: Matrix
+    mix: np.ndarray  # [width]
+    attention: Attention
+    x: np.ndarray
+    x_norm: np.ndarray
+    h: np.ndarray  # [streams, 1 + segment, width]
+    h_integers: np.ndarray
+    h_scale: np.ndarray
+    qkv_product: np.ndarray
+    y_integers: np.ndarray
+    y_scale: np.ndarray
+    out_product: np.ndarray
+    z: np.ndarray
+    z_integers: np.ndarray
+    z_norm: np.ndarray
+    z_scale: np.ndarray
+    up_product: np.ndarray
+    active: np.ndarray
+    a_integers: np.ndarray
+    a_scale: np.ndarray
+    down_product: np.ndarray
+
+
+class Network(NamedTuple):
+    """Everything `forward` needs besides the cache."""
+
+    blocks: tuple[Block, ...]
+    head: Matrix
+    head_bias: np.ndarray
+    tables: np.ndarray
+    contexts: np.ndarray
+    x: np.ndarray
+    x_integers: np.ndarray
+    x_norm: np.ndarray
+    x_scale: np.ndarray
+    head_product: np.ndarray
+    frequencies: np.ndarray
+    exp2: np.ndarray
+
+
+_HASH, _INDEX_HASH, _ONE64, _64 = (np.uint64(n) for n in (0x2F0B4C4784B6F5D1, 0x9E3779B97F4A7C15, 1, 64))
+
+
+@kernel
+def hash_contexts(history, begin, position, start, stop, table_bits, contexts):
+    """contexts[b, t, n - 1] = table row of the n bytes before position[b] + t; bytes before begin[b] count as 0."""
+    mask = history.shape[0] - 1
+    shift = _64 - np.uint64(table_bits)
+    for b in range(contexts.shape[0]):
+        for t in range(start, stop):
+            h = np.uint64(0)
+            for order in range(ORDERS):
+                at = position[b] + t - 1 - order
+                byte = history[at & mask] if at >= begin[b] else np.uint8(0)
+                h = (h + np.uint64(byte) + _ONE64) * _HASH
+                contexts[b, t, order] = i4(byte) if order == 0 else i4((h * _INDEX_HASH) >> shift)
+
+
+@kernel
+def embed(tables, contexts, x, x_norm, start, stop):
+    """x = sum of the rows that the contexts name, lowest order first."""
+    q = np.empty(x.shape[2], f4)
+    for b in range(x.shape[0]):
+        for t in range(start, stop):
+            row = x[b, t]
+            row[:] = ZERO
+            for order in range(ORDERS):
+                ngram = tables[order, contexts[b, t, order]]
+                for k in range(row.shape[0]):
+                    row[k] = row[k] + ngram[k]
+            x_norm[b, t] = inverse_rms(q, quantise(row, q, SECOND))
+
+
+@kernel
+def token_shift(x, x_norm, mix, last, h, q, scale, start, stop):
+    """h = x / rms(x); q = integers of h + mix * h of the position before, which is `last` at the segment's start."""
+    y = np.empty(x.shape[2], f4)
+    for b in range(x.shape[0]):
+        h[b, 0] = last[b]
+        for t in range(start, stop):
+            row, before, here, norm = x[b, t], h[b, t], h[b, t + 1], x_norm[b, t]
+            for k in range(y.shape[0]):
+                here[k] = row[k] * norm
+                y[k] = here[k] + mix[k] * before[k]
+            scale[b, t] = quantise(y, q[b, t], SECOND)
+
+
+@kernel
+def split_heads(product, scale, row_scale, attention, cache, start, stop):
+    """Queries and keys over their RMS, and values, as integers; keys and values go to the cache."""
+    streams, _, heads, size = attention.query.shape
+    window = attention.distance.shape[1]
+    v, q = np.empty(size, f4), np.empty(size, f4)
+    for b in range(streams):
+        for t in range(start, stop):
+            for head in range(heads):
+                for part in range(3):
+                    first = (part * heads + head) * size
+                    p, s = product[b, t, first : first + size], row_scale[first : first + size]
+                    for k in range(size):
+                        v[k] = p[k] * (scale[b, t] * s[k])
+                    unit = quantise(v, q, FIRST)
+                    norm = inverse_rms(q, unit)
+                    if part == 0:
+                        attention.query_norm[b, t, head] = norm
+                        attention.query_scale[b, t, head] = unit * norm
+                        normalised = attention.query[b, t, head]
+                        for k in range(size):
+                            normalised[k] = v[k] * norm
+                        attention.query_integers[b, t, head] = q
+                        continue
+                    rows, across = cache.values[b, head], cache.values_across[b, head]
+                    if part == 1:
+                        rows, across = cache.keys[b, head], cache.keys_across[b, head]
+                        attention.key_norm[b, t, head] = norm
+                        cache.key_scale[b, head, window + t] = unit * norm
+                        normalised = attention.key[b, t, head]
+                        for k in range(size):
+                            normalised[k] = v[k] * norm
+                    else:
+                        cache.value_scale[b, head, window + t] = unit
+                    rows[window + t] = q
+                    for k in range(size):
+                        across[k, window + t] = q[k]
+
+
+@kernel
+def attend(attention, cache, past, exp2, q, scale, start, stop):
+    """Attention of each position over itself and the window - 1 before it; `past` positions precede the segment.
+
+    A token's value scale goes into its weight before the weights become integers: no later token can change a row.
+    """
+    streams, _, heads, size = attention.query.shape
+    window = attention.distance.shape[1]
+    a, v, e = np.empty(window, f4), np.empty(window, f4), np.empty(window, i4)
+    shrink = ONE / np.sqrt(f4(size))
+    for b in range(streams):
+        for t in range(start, stop):
+            for head in range(heads):
+                first = t + 1
+                unseen = max(0, window - 1 - t - past)
+                weighted_rows(attention.query_integers[b, t, head], cache.keys_across[b, head], first, a)
+                sharpness = attention.sharpness[head] * shrink * attention.query_scale[b, t, head]
+                key_scale = cache.key_scale[b, head, first : first + window]
+                value_scale = cache.value_scale[b, head, first : first + window]
+                distance, weights = attention.distance[head], attention.weights[b, t, head]
+                for w in range(window):
+                    a[w] = (sharpness * key_scale[w]) * a[w] + distance[w]
+                total = f4(exponentials(a[unseen:], e[unseen:], exp2))
+                e[:unseen] = i4(0)
+                for w in range(window):
+                    weights[w] = f4(e[w]) / total
+                    v[w] = weights[w] * value_scale[w]
+                unit = quantise(v, a, FIRST)
+                y = attention.y[b, t, head * size : (head + 1) * size]
+                weighted_rows(a, cache.values[b, head, first : first + window], 0, y)
+                for k in range(size):
+                    y[k] = y[k] * unit
+            scale[b, t] = quantise(attention.y[b, t], q[b, t], SECOND)
+
+
+@kernel
+def add(x, product, scale, row_scale, z, q, norm, normalised_scale, start, stop):
+    """z = x + product * scales; q = integers of z / rms(z), whose scale is `normalised_scale`."""
+    for b in range(x.shape[0]):
+        for t in range(start, stop):
+            row, p, out, s = x[b, t], product[b, t], z[b, t], scale[b, t]
+            for k in range(row.shape[0]):
+                out[k] = row[k] + p[k] * (s * row_scale[k])
+            unit = quantise(out, q[b, t], SECOND)
+            norm[b, t] = inverse_rms(q[b, t], unit)
+            normalised_scale[b, t] = unit * norm[b, t]
+
+
+@kernel
+def activate(product, scale, row_scale, active, q, q_scale, start, stop):
+    """active = max(0, product * scales); q = integers of its square."""
+    squared = np.empty(active.shape[2], f4)
+    for b in range(active.shape[0]):
+        for t in range(start, stop):
+            p, u, s = product[b, t], active[b, t], scale[b, t]
+            for k in range(u.shape[0]):
+                value = p[k] * (s * row_scale[k])
+                u[k] = value if value > ZERO else ZERO
+                squared[k] = u[k] * u[k]
+            q_scale[b, t] = quantise(squared, q[b, t], SECOND)
+
+
+@kernel
+def predict(product, scale, row_scale, bias, exp2, f, start, stop):
+    """Frequencies of the next byte, uint32 [streams, segment, 256], each positive, a row's sum 2^24."""
+    logits, e = np.empty(256, f4), np.empty(256, i4)
+    for b in range(product.shape[0]):
+        for t in range(start, stop):
+            p, s = product[b, t], scale[b, t]
+            for k in range(256):
+                logits[k] = p[k] * (s * row_scale[k]) + bias[k]
+            frequencies(logits, e, exp2, f[b, t])
+
+
+@kernel
+def matrix_vector(x, matrix, y, start, stop):
+    """y = x · matrix, as integers, for positions one by one."""
+    count, depth = matrix.bytes.shape
+    v = np.empty(depth, np.int16)
+    for b in range(x.shape[0]):
+        for t in range(start, stop):
+            row, out = x[b, t], y[b, t]
+            for k in range(depth):
+                v[k] = np.int16(row[k])
+            for n in range(count):
+                weights, total = matrix.bytes[n], i4(0)
+                for k in range(depth):
+                    total += i4(weights[k]) * i4(v[k])
+                out[n] = f4(total)
+
+
+def _forward(product):
+    """The forward pass with `product(x, matrix, y, start, stop)` for its matrix products."""
+
+    def forward(net, caches, past, start, stop):
+        x, x_norm = net.blocks[0].x, net.blocks[0].x_norm
+        embed(net.tables, net.contexts, x, x_norm, start, stop)
+        for layer in range(len(net.blocks)):
+            block, cache = net.blocks[layer], caches[layer]
+            token_shift(block.x, block.x_norm, block.mix, cache.last, block.h, block.h_integers, block.h_scale, start, stop)
+            product(block.h_integers, block.qkv, block.qkv_product, start, stop)
+            split_heads(block.qkv_product, block.h_scale, block.qkv.scale, block.attention, cache, start, stop)
+            attend(block.attention, cache, past, net.exp2, block.y_integers, block.y_scale, start, stop)
+            product(block.y_integers, block.out, block.out_product, start, stop)
+            add(block.x, block.out_product, block.y_scale, block.out.scale,
+                block.z, block.z_integers, block.z_norm, block.z_scale, start, stop)  # fmt: skip
+            product(block.z_integers, block.up, block.up_product, start, stop)
+            activate(block.up_product, block.z_scale, block.up.scale,
+                     block.active, block.a_integers, block.a_scale, start, stop)  # fmt: skip
+            product(block.a_integers, block.down, block.down_product, start, stop)
+            following = net.x[layer + 1]
+            add(block.z, block.down_product, block.a_scale, block.down.scale,
+                following, net.x_integers, net.x_norm[layer + 1], net.x_scale, start, stop)  # fmt: skip
+        product(net.x_integers, net.head, net.head_product, start, stop)
+        predict(net.head_product, net.x_scale, net.head.scale, net.head_bias, net.exp2, net.frequencies, start, stop)
+
+    return forward
+
+
+step = kernel(_forward(matrix_vector))
+
+
+class Model:
+    """State of the language model for `streams` streams and segments of `segment` positions.
+
+    `net` holds parameters and activations, `caches` one `Cache` a block, `past[0]` how many positions the caches
+    remember. Arrays are only ever written in place.
+    """
+
+    def __init__(self, settings: ModelSettings, streams: int, segment: int, seed: int, products: Products) -> None:
+        self.settings, self.streams, self.segment = settings, streams, segment
+        d, hidden, layers = settings.width, settings.hidden, settings.layers
+        stream = (seed << 8) + 1
+
+        def normal(*shape: int, deviation: float) -> np.ndarray:
+            nonlocal stream
+            stream += 1
+            return rng.normal(stream, shape, deviation)
+
+        def rows(*shape: int) -> np.ndarray:
+            return np.zeros((streams, segment, *shape), f4)
+
+        def matrix(n: int, k: int, deviation: float) -> Matrix:
+            weight = normal(n, k, deviation=deviation)
+            zeros = [np.zeros((n, k), dtype) for dtype in (f4, np.int8, f4, f4)]
+            made = Matrix(weight, zeros[0], zeros[1], np.zeros(n, f4), *zeros[2:])
+            quantise_rows(*made[:4])
+            return made
+
+        self.parameters = np.zeros(layers * (d + settings.heads * (settings.window + 1)) + 256, f4)  # the small ones
+        small = self.slices(self.parameters)
+        x, x_norm = np.zeros((layers + 1, streams, segment, d), f4), np.zeros((layers + 1, streams, segment), f4)
+        blocks = []
+        scaled = float(np.float64(1) / np.sqrt(np.float64(d)))
+        for layer in range(layers):
+            mix, distance, sharpness = small[layer]
+            sharpness[:] = f4(8)
+            heads, size = settings.heads, d // settings.heads
+            attention = Attention(
+                distance, sharpness, rows(heads, size), rows(heads, size), rows(heads), rows(heads),
+                rows(heads, size), rows(heads), rows(heads, settings.window), rows(d),
+            )  # fmt: skip
+            blocks.append(
+                Block(
+                    matrix(3 * d, d, scaled), matrix(d, d, 0.0), matrix(hidden, d, scaled), matrix(d, hidden, 0.0),
+                    mix, attention, x[layer], x_norm[layer], np.zeros((streams, segment + 1, d), f4),
+                    rows(d), rows(), rows(3 * d), rows(d), rows(), rows(d),
+                    rows(d), rows(d), rows(), rows(), rows(hidden), rows(hidden), rows(hidden), rows(), rows(d),
+                )
+            )  # fmt: skip
+        self.net = Network(
+            tuple(blocks), matrix(256, d, 0.0), small[layers][0],
+            np.zeros((ORDERS, 1 << settings.table_bits, d), f4), np.zeros((streams, segment, ORDERS), i4),
+            x, rows(d), x_norm, rows(), rows(256), np.zeros((streams, segment, 256), np.uint32), EXP2,
+        )  # fmt: skip
+        self.net.tables[0, :256] = normal(256, d, deviation=0.5)
+        self.caches = self.fresh_caches()
+        self.past = np.zeros(1, np.int64)
+        self._segment_forward = _forward(products)
+
+    def slices(self, flat: np.ndarray) -> list[list[np.ndarray]]:
+        """Views of the small parameters, or of their gradients: mix, distance, sharpness a block; then the head's bias."""
+        s, views, at = self.settings, [], 0
+        shapes = [[(s.width,), (s.heads, s.window), (s.heads,)]] * s.layers + [[(256,)]]
+        for group in shapes:
+            views.append([])
+            for shape in group:
+                count = int(np.prod(shape))
+                views[-1].append(flat[at : at + count].reshape(shape))
+                at += count
+        return views
+
+    def fresh_caches(self) -> tuple[Cache, ...]:
+        """Caches that remember nothing."""
+        s = self.settings
+        size, length = s.width // s.heads, s.window + self.segment
+        shapes = ((length, size), (size, length), (length,))
+        return tuple(
+            Cache(
+                np.zeros((self.streams, s.width), f4),
+                *(np.zeros((self.streams, s.heads, *shape), f4) for shape in shapes * 2),
+            )
+            for _ in range(s.layers)
+        )
+
+    def predict(self, caches: tuple[Cache, ...], past: int) -> None:
+        """Frequencies of a whole segment's bytes at once, left in `net.frequencies`; contexts are already set."""
+        self._segment_forward(self.net, caches, past, 0, self.segment)
+
+    def forget(self) -> None:
+        """Start the caches anew, as at the first byte."""
+        self.past[0] = 0
+        for cache in self.caches:
+            cache.last[:] = ZERO
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array that outlives a segment, by name; of the caches the part that is remembered."""
+        named = {"parameters": self.parameters, "tables": self.net.tables, "past": self.past}
+        window = self.settings.window
+        for layer, (block, cache) in enumerate(zip(self.net.blocks, self.caches, strict=True)):
+            for name in ("qkv", "out", "up", "down"):
+                named.update({f"{layer}.{name}.{part}": a for part, a in getattr(block, name)._asdict().items()})
+            named[f"{layer}.last"] = cache.last
+            for name in ("keys", "key_scale", "values", "value_scale"):
+                named[f"{layer}.{name}"] = getattr(cache, name)[:, :, :window]
+            for name in ("keys_across", "values_across"):
+                named[f"{layer}.{name}"] = getattr(cache, name)[..., :window]
+        return named | {f"head.{part}": a for part, a in self.net.head._asdict().items()}
+
+    def advance(self, count: int) -> None:
+        """Move the caches on by `count` positions, the segment just coded."""
+        window = self.settings.window
+        for block, cache in zip(self.net.blocks, self.caches, strict=True):
+            cache.last[:] = block.h[:, count]
+            for rows in (cache.keys, cache.values, cache.key_scale, cache.value_scale):
+                rows[:, :, :window] = rows[:, :, count : count + window].copy()
+            for across in (cache.keys_across, cache.values_across):
+                across[..., :window] = across[..., count : count + window].copy()
+        self.past[0] = min(window, self.past[0] + count)

@@ -1,0 +1,95 @@
+"""Every error that lmzip raises on purpose. One line each: the cause, then what to do about it.
+
+LmzipError
+├── UsageError          the options don't go together, or the output exists           (exit status 2 or 1)
+├── FileError           the operating system said no: unreadable, no space, no rights
+├── LimitError          the archive asks for more memory, output or work than allowed
+├── Interrupted         Ctrl-C or SIGTERM; what was done so far can be resumed
+└── ArchiveError        the archive can't be rebuilt
+    ├── NotAnArchive    it isn't one
+    ├── VersionError    it is of another format version
+    ├── DamageError     it isn't what the sender wrote
+    └── ArithmeticDiffers   it is, but this machine computes something else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .codec import message
+
+
+class LmzipError(Exception):
+    """The base of them all."""
+
+
+class UsageError(LmzipError):
+    """The options don't go together."""
+
+
+class FileError(LmzipError):
+    """The operating system refused."""
+
+
+class LimitError(LmzipError):
+    """More memory, output or work than the limits allow."""
+
+
+class Interrupted(LmzipError):
+    """Stopped by a signal; the work so far is kept."""
+
+
+class ArchiveError(LmzipError, ValueError):
+    """The archive can't be rebuilt."""
+
+
+class NotAnArchive(ArchiveError):
+    """The bytes don't begin as an lmzip archive does."""
+
+
+class VersionError(ArchiveError):
+    """The archive is of a format version that this lmzip doesn't read."""
+
+
+class DamageError(ArchiveError):
+    """The archive isn't what the sender wrote."""
+
+
+class ArithmeticDiffers(ArchiveError):
+    """This machine's predictor computes something else than the sender's."""
+
+
+_RAISED_FOR = {
+    message.MessageError: (NotAnArchive, "give a file that lmzip wrote"),
+    message.VersionError: (VersionError, "get a newer lmzip"),
+    message.DamageError: (DamageError, "get it again from its source, or save what is left with --keep-going"),
+    message.ArithmeticDiffers: (
+        ArithmeticDiffers,
+        "the archive itself is whole: decode it on another machine, and please report this one",
+    ),
+}
+
+
+@contextmanager
+def archive_errors() -> Iterator[None]:
+    """Turn the codec's errors into the ones above."""
+    try:
+        yield
+    except message.MessageError as error:
+        kind, remedy = _RAISED_FOR[type(error)]
+        raise kind(f"{error}; {remedy}") from error
+
+
+def system_error(error: OSError, doing: str) -> FileError:
+    """One line for what the operating system refused while `doing`."""
+    remedies = {
+        "FileNotFoundError": "check the path",
+        "PermissionError": "check the rights, or choose another place with -o",
+        "IsADirectoryError": "pack it first: tar -I lmzip -cf NAME.tar.lmz DIR",
+    }
+    remedy = remedies.get(type(error).__name__, "")
+    if error.errno in (28, 122):  # no space, quota
+        remedy = "free some space, or choose another place with -o"
+    reason = error.strerror or str(error) or type(error).__name__
+    return FileError(f"{doing}: {reason}" + (f"; {remedy}" if remedy else ""))
