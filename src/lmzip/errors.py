@@ -1,8 +1,8 @@
 """Every error that lmzip raises on purpose. One line each: the cause, then what to do about it.
 
 LmzipError
-├── UsageError          the options don't go together, or the output exists           (exit status 2 or 1)
-├── FileError           the operating system said no: unreadable, no space, no rights
+├── UsageError          the options don't go together                   (exit status 2, all others 1)
+├── FileError           a file can't be read or written, or stands in the way
 ├── LimitError          the archive asks for more memory, output or work than allowed
 ├── Interrupted         Ctrl-C or SIGTERM; what was done so far can be resumed
 └── ArchiveError        the archive can't be rebuilt
@@ -29,7 +29,7 @@ class UsageError(LmzipError):
 
 
 class FileError(LmzipError):
-    """The operating system refused."""
+    """A file can't be read or written, or stands in the way."""
 
 
 class LimitError(LmzipError):

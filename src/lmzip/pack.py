@@ -36,16 +36,16 @@ def strip(source: str) -> str:
             continue
         first = body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            start = starts[first.lineno - 1] + first.col_offset
+            begin = starts[first.lineno - 1] + first.col_offset
             end = starts[(first.end_lineno or 0) - 1] + (first.end_col_offset or 0)
-            cuts.append((start, end, b"pass" if len(body) == 1 and not isinstance(node, ast.Module) else b""))
+            cuts.append((begin, end, b"pass" if len(body) == 1 and not isinstance(node, ast.Module) else b""))
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            line, column = token.start
-            start = starts[line - 1] + len(lines[line - 1][:column].encode())
-            cuts.append((start, start + len(token.string.encode()), b""))
-    for start, end, instead in sorted(cuts, reverse=True):
-        raw = raw[:start] + instead + raw[end:]
+            row, column = token.start
+            begin = starts[row - 1] + len(lines[row - 1][:column].encode())
+            cuts.append((begin, begin + len(token.string.encode()), b""))
+    for begin, end, instead in sorted(cuts, reverse=True):
+        raw = raw[:begin] + instead + raw[end:]
     result = "".join(line.rstrip() + "\n" for line in raw.decode().splitlines() if line.strip())
     if _shape(result) != _shape(source):
         raise ValueError("stripping changed the program")

@@ -42,15 +42,15 @@ _INDEX, _12 = i4(4095), i4(12)
 
 def _exp2_table() -> np.ndarray:
     """2^24 * 2^(-i/4096) for i < 4096, int32, from integer square roots alone."""
-    roots = [1 << 61]  # 2^-1, 2^-1/2, 2^-1/4, ... in units of 2^-62
-    while len(roots) < 13:
+    roots = [1 << 61]  # 2^-1, 2^-1/2, 2^-1/4, ... 2^-1/4096 in units of 2^-62
+    while len(roots) <= 12:
         roots.append(math.isqrt(roots[-1] << 62))
     table = []
     for i in range(4096):
         value = 1 << 62
         for bit in range(12):
-            if i >> (11 - bit) & 1:
-                value = value * roots[bit] >> 62
+            if i >> bit & 1:
+                value = value * roots[12 - bit] >> 62
         table.append((value + (1 << 37)) >> 38)
     return np.array(table, np.int32)
 
@@ -61,6 +61,16 @@ EXP2 = _exp2_table()
 @intrinsic
 def _bits(typing, x):
     return types.int32(types.float32), lambda _, builder, __, args: builder.bitcast(args[0], ir.IntType(32))
+
+
+@intrinsic
+def sqrt(typing, x):
+    """Square root by the processor, rounded once; numba's own calls the C library."""
+
+    def generate(_, builder, __, args):
+        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [ir.FloatType()]), args)
+
+    return types.float32(types.float32), generate
 
 
 @intrinsic
@@ -104,12 +114,21 @@ def quantise(x, q, limit):
 
 
 @kernel
-def quantise_rows(weight, integers, small, scale):
-    """Each row of a weight matrix as integers in ±64, float32 and int8, and its scale."""
-    for n in range(weight.shape[0]):
-        scale[n] = quantise(weight[n], integers[n], SECOND)
-        for k in range(weight.shape[1]):
-            small[n, k] = np.int8(integers[n, k])
+def quantise_columns(weight, integers, scale):
+    """Each column of a weight matrix [inputs, outputs] as integers in ±64, and its scale."""
+    most = np.full(weight.shape[1], TINY, f4)
+    for k in range(weight.shape[0]):
+        row = weight[k]
+        for n in range(most.shape[0]):
+            size = abs(row[n])
+            most[n] = size if size > most[n] else most[n]
+    for n in range(most.shape[0]):
+        scale[n] = most[n] / SECOND
+        most[n] = SECOND / most[n]
+    for k in range(weight.shape[0]):
+        row, q = weight[k], integers[k]
+        for n in range(most.shape[0]):
+            q[n] = round_even(row[n] * most[n])
 
 
 @inline
@@ -118,7 +137,14 @@ def inverse_rms(q, scale):
     total = i4(0)
     for n in range(q.shape[0]):
         total += i4(q[n]) * i4(q[n])
-    return ONE / np.sqrt(scale * scale * (f4(total) / f4(q.shape[0])) + _EPSILON)
+    return ONE / sqrt(scale * scale * (f4(total) / f4(q.shape[0])) + _EPSILON)
+
+
+@inline
+def copy(x, y):
+    """y = x, without the code for unequal shapes that an array assignment brings."""
+    for n in range(x.shape[0]):
+        y[n] = x[n]
 
 
 @inline

@@ -24,8 +24,9 @@ from .exact import (
     i4,
     pairwise_sum,
     quantise,
-    quantise_rows,
+    quantise_columns,
     round_even,
+    sqrt,
     weighted_rows,
 )
 from .kernel import kernel
@@ -34,9 +35,10 @@ from .model import ORDERS, Cache, Matrix, Model, hash_contexts
 if TYPE_CHECKING:
     from .product import Products
 
-RATE, ROW_RATE, EPSILON = 1e-3, 0.1, 1e-8
+RATE, ROW_RATE, EPSILON = 7e-4, 0.5, 1e-8
 WARM_UP = 50  # steps until the rate is whole
 HALVING = 400_000  # bytes: the rate falls as 1 / sqrt(1 + position / HALVING)
+CLIP = f4(0.75)  # of the norm of the logits' gradient, per square root of a position; at most sqrt(2) is possible
 _MEAN, _SQUARE = f4(0.9), f4(0.99)
 _NEW_MEAN, _NEW_SQUARE = f4(0.1), f4(0.01)
 _ROW_EPSILON = f4(1e-16)
@@ -45,8 +47,12 @@ _PROBABILITY = f4(1 / (1 << FREQUENCY_BITS))
 
 @kernel
 def head_backward(f, targets, g, bias_gradient):
-    """g = p - 1{target}, the gradient of Σ -ln p[target] by the logits; and its sum over all positions."""
+    """g = p - 1{target}, the gradient of Σ -ln p[target] by the logits, clipped; and its sum over all positions.
+
+    Where the norm over the segment passes CLIP per square root of a position, g is scaled down to it.
+    """
     bias_gradient[:] = ZERO
+    squares, total = np.empty(256, f4), ZERO
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
             row, counts = g[b, t], f[b, t]
@@ -54,6 +60,16 @@ def head_backward(f, targets, g, bias_gradient):
                 row[k] = f4(i4(counts[k])) * _PROBABILITY
             row[targets[b, t]] -= ONE
             for k in range(256):
+                squares[k] = row[k] * row[k]
+            total += pairwise_sum(squares, 256)
+    limit = CLIP * sqrt(f4(g.shape[0] * g.shape[1]))
+    norm = sqrt(total)
+    factor = limit / norm if norm > limit else ONE
+    for b in range(g.shape[0]):
+        for t in range(g.shape[1]):
+            row = g[b, t]
+            for k in range(256):
+                row[k] = row[k] * factor
                 bias_gradient[k] = bias_gradient[k] + row[k]
 
 
@@ -116,7 +132,7 @@ def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpn
     window, width = attention.distance.shape[1], heads * size
     dy, dq, p = np.empty(size, f4), np.empty(size, f4), np.empty(max(size, window), f4)
     ds = np.empty(window, f4)
-    shrink = ONE / np.sqrt(f4(size))
+    shrink = ONE / sqrt(f4(size))
     distance_gradient[:] = ZERO
     sharpness_gradient[:] = ZERO
     g[:] = ZERO
@@ -187,16 +203,16 @@ def shift_backward(gradient, scale, h, mix, mix_gradient, dh):
 
 @kernel
 def adam(weight, mean, square, gradient, scale, rate, epsilon):
-    """One step on weight[n, k] with the gradient `gradient * scale[n]`."""
+    """One step on weight[inputs, outputs] with the gradient `gradient * scale`, scale[outputs]."""
     for n in range(weight.shape[0]):
-        w, m, v, g, s = weight[n], mean[n], square[n], gradient[n], scale[n]
+        w, m, v, g = weight[n], mean[n], square[n], gradient[n]
         for k in range(w.shape[0]):
-            d = g[k] * s
+            d = g[k] * scale[k]
             a = m[k] * _MEAN + d * _NEW_MEAN
             b = v[k] * _SQUARE + ((d * d) * _NEW_SQUARE + TINY)
             a = ZERO if abs(a) < TINY else a
             m[k], v[k] = a, b
-            w[k] = w[k] - (rate * a) / (np.sqrt(b) + epsilon)
+            w[k] = w[k] - (rate * a) / (sqrt(b) + epsilon)
 
 
 @kernel
@@ -212,7 +228,7 @@ def adagrad_rows(tables, squares, contexts, dx, rate):
             for order in range(ORDERS):
                 row, at = tables[order, contexts[b, t, order]], contexts[b, t, order]
                 squares[order, at] += square
-                step = rate / np.sqrt(squares[order, at])
+                step = rate / sqrt(squares[order, at])
                 for k in range(d.shape[0]):
                     row[k] = row[k] - step * d[k]
 
@@ -234,10 +250,11 @@ class Learner:
         self._starts = np.zeros(model.streams, np.int64)
         self._dx, self._dh = np.zeros((2, *shape, d), f4)
         self._scale, self._unit = np.zeros(shape, f4), np.ones(shape, f4)
+        self._ones = np.ones(len(model.parameters), f4)
         self._gradients = {n: np.zeros((3, *shape, n), f4) for n in (256, d, hidden, 3 * d)}
         self._inputs = {k: np.zeros((*shape, k), f4) for k in (d, hidden)}
         self._outers = {
-            (n, k): np.zeros((n, k), f4) for n, k in ((256, d), (d, d), (3 * d, d), (hidden, d), (d, hidden))
+            (k, n): np.zeros((k, n), f4) for k, n in ((d, 256), (d, d), (d, 3 * d), (d, hidden), (hidden, d))
         }
         self._column_scale = np.zeros(max(self._gradients), f4)
 
@@ -301,18 +318,18 @@ class Learner:
             d = self._matrix_backward(block.qkv, g, block.h_integers, block.h_scale)
             shift_backward(d, scale, block.h, block.mix, mix, self._dh)
             norm_backward(self._dh, self._unit, block.x, block.x_norm, dx)
-        adam(model.parameters[None], self.small_mean, self.small_square, self.small_gradient, self._unit[0, :1],
+        adam(model.parameters[None], self.small_mean, self.small_square, self.small_gradient, self._ones,
              self._rate, self._epsilon)  # fmt: skip
         adagrad_rows(net.tables, self.squares, net.contexts, dx, f4(ROW_RATE / RATE * rate))
 
     def _matrix_backward(self, matrix: Matrix, g: np.ndarray, x: np.ndarray, x_scale: np.ndarray) -> np.ndarray:
         """Step the matrix of y = x · W by the gradient g of y; returns that of x as integers, row scales in `_scale`."""
-        n, k = matrix.weight.shape
+        k, n = matrix.weight.shape
         _, by_row, by_column = self._gradients[n]
         column_scale = self._column_scale[:n]
         split_gradient(g, matrix.scale, x_scale, by_row, self._scale, by_column, column_scale)
         self.products.backward(by_row, matrix, self._inputs[k])
-        self.products.outer(by_column, x, self._outers[n, k])
-        adam(matrix.weight, matrix.mean, matrix.square, self._outers[n, k], column_scale, self._rate, self._epsilon)
-        quantise_rows(matrix.weight, matrix.integers, matrix.bytes, matrix.scale)
+        self.products.outer(by_column, x, self._outers[k, n])
+        adam(matrix.weight, matrix.mean, matrix.square, self._outers[k, n], column_scale, self._rate, self._epsilon)
+        quantise_columns(matrix.weight, matrix.integers, matrix.scale)
         return self._inputs[k]

@@ -17,6 +17,7 @@ import numpy as np
 from . import coder
 from .coder import code_length, decode, decode_target, encode
 from .exact import FREQUENCY_BITS
+from .experts import EXPERTS, MIX, MODEL, Experts, code_byte, decode_segment, encode_segment
 from .kernel import kernel
 from .learner import Learner
 from .message import Header
@@ -79,6 +80,15 @@ def decode_symbols(net, caches, past, table_bits, history, begin, position, firs
     return length
 
 
+@kernel
+def decode_mixed(net, caches, past, table_bits, history, begin, position, count, experts, state, message):
+    """Read `count` positions of one stream, the language model's prediction of each mixed with the experts'."""
+    for t in range(count):
+        hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
+        step(net, caches, past, t, t + 1)
+        code_byte(experts, history, position[0] + t, net.frequencies[0, t], state, message, True)
+
+
 class Lockstep:
     """The predictor's state and the loop that advances it; both ends hold one and keep it equal.
 
@@ -95,8 +105,6 @@ class Lockstep:
         if header.experts is not None and header.streams > 1:
             raise ValueError("experts code a single stream")
         if header.experts is not None:
-            from .experts import Experts
-
             self.experts = Experts(header.experts, header.model is not None)
         if header.model is not None:
             from .product import Products
@@ -148,6 +156,14 @@ class Lockstep:
             self.experts.grow(int(saved["position"][0]))
         for name, array in self.arrays().items():
             array[...] = saved[name]
+
+    def shares(self) -> dict[str, int]:
+        """Code lengths since the state began, in 2^-20 bit: of the mix, and of its parts alone."""
+        if self.experts is None:
+            return {}
+        ledger = self.experts.state.ledger
+        parts = {"mix": MIX} if self.model is None else {"mix": MIX, "experts": EXPERTS, "model": MODEL}
+        return {name: int(ledger[row]) for name, row in parts.items()}
 
     def digest(self) -> bytes:
         """Eight bytes that two ends which computed the same have in common."""
@@ -236,9 +252,10 @@ class Encoding(_Frame):
             here.model.predict(here.model.caches, int(here.model.past[0]))
             frequencies = net.frequencies
         if here.experts is not None:
-            at = int(position[0])
-            rows = frequencies[0, :count]
-            return here.experts.encode(history, at, at + count, rows, self._state, self._message)
+            at, state = int(position[0]), here.experts.state
+            before = int(state.ledger[MIX])
+            encode_segment(state, history, at, at + count, frequencies[0, :count], self._state, self._message)
+            return int(state.ledger[MIX]) - before
         if here.model is None:
             frequencies = self._uniform()
         return encode_symbols(frequencies, history, position, first, count, self._state, self._message)
@@ -253,23 +270,34 @@ class Decoding(_Frame):
 
     def __init__(self, lockstep: Lockstep, transcript: np.ndarray, length: int) -> None:
         super().__init__(lockstep, length)
-        self._message = transcript
+        self._message = np.array(transcript)  # writable, as an encoder's buffer is: one kernel serves both
         self._state = coder.decoder(transcript)
         self.data = np.zeros(length, np.uint8)
 
     def _code(self, begin: np.ndarray, position: np.ndarray, first: int, count: int) -> int:
         here, history = self.lockstep, self.lockstep.history
         coded = (history, position, first, count, self._state, self._message)
+        model = here.model
+        predictor = () if model is None else (
+            model.net, model.caches, int(model.past[0]), model.settings.table_bits, history, begin
+        )  # fmt: skip
         if here.experts is not None:
-            raise NotImplementedError
-        elif here.model is None:
-            length = decode_uniform(self._uniform(), *coded)
+            experts, at = here.experts.state, int(position[0])
+            length = -int(experts.ledger[MIX])
+            if model is None:
+                decode_segment(experts, history, at, at + count, self._state, self._message)
+            else:
+                decode_mixed(*predictor, position, count, experts, self._state, self._message)
+            length += int(experts.ledger[MIX])
+        elif model is not None:
+            length = decode_symbols(*predictor, *coded[1:])
         else:
-            model = here.model
-            length = decode_symbols(
-                model.net, model.caches, int(model.past[0]), model.settings.table_bits, history, begin, *coded[1:]
-            )
+            length = decode_uniform(self._uniform(), *coded)
         for b in range(first, here.streams):
             at = int(position[b])
             self.data[at - self._start : at - self._start + count] = here.take(at, count)
         return length
+
+    def finish(self) -> np.ndarray:
+        """The frame's bytes; call it when `done`."""
+        return self.data

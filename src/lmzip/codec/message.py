@@ -8,15 +8,12 @@ nor allocates anything a damaged or hostile message merely claims. A message is 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
-if TYPE_CHECKING:
-    from .experts import ExpertSettings
-    from .model import ModelSettings
+from .settings import ExpertSettings, ModelSettings
 
 MAGIC = b"\x8aLMZ"
 VERSION = 0
@@ -50,7 +47,7 @@ def digest(data: Any, size: int) -> bytes:
     return hashlib.blake2b(data, digest_size=size).digest()
 
 
-def whole_digest(leaves: bytes) -> bytes:
+def whole_digest(leaves: bytes | bytearray) -> bytes:
     """Digest of the whole original, 16 bytes: that of its frames' 32-byte digests (`leaf`) in order."""
     return digest(leaves, 16)
 
@@ -131,7 +128,7 @@ class Frame(NamedTuple):
     """The head of one frame. `size` is the payload's: transcript, stored bytes, or the one byte repeated."""
 
     kind: int
-    index: int
+    number: int
     length: int
     data_digest: bytes
     size: int
@@ -146,7 +143,7 @@ class Frame(NamedTuple):
         return cls(kind, index, length, data_digest, size, size << NLL_BITS + 3)
 
     def pack(self, key: bytes) -> bytes:
-        head = bytes([self.kind]) + pack_number(self.index) + pack_number(self.length) + self.data_digest
+        head = bytes([self.kind]) + pack_number(self.number) + pack_number(self.length) + self.data_digest
         if self.kind == CODED:
             head += pack_number(self.size) + pack_number(self.nll) + self.state_digest + self.transcript_digest
         return head + digest(key + head, 4)
@@ -158,7 +155,7 @@ class Frame(NamedTuple):
         else:
             whole = leaf(self.expand(payload))[:8] == self.data_digest
         if not whole:
-            raise DamageError(f"frame {self.index} is damaged")
+            raise DamageError(f"frame {self.number} is damaged")
 
     def expand(self, payload: bytes) -> bytes:
         """The original bytes of a frame that is not coded."""
@@ -168,7 +165,7 @@ class Frame(NamedTuple):
         """Is this what the sender's predictor saw and became? Returns the data's leaf digest."""
         result = leaf(data)
         if result[:8] != self.data_digest or state_digest != self.state_digest:
-            raise ArithmeticDiffers(f"arithmetic differs from the sender's at frame {self.index}")
+            raise ArithmeticDiffers(f"arithmetic differs from the sender's at frame {self.number}")
         return result
 
 
@@ -203,7 +200,7 @@ class Reader:
         self.leaves = bytearray()
         self.length = self.nll = 0
 
-    def bytes(self, count: int) -> bytes:
+    def read(self, count: int) -> bytes:
         parts = []
         while count:
             part = self.stream.read(min(count, CHUNK))
@@ -216,7 +213,7 @@ class Reader:
 
     def take(self, count: int) -> bytes:
         """Bytes that the next check covers."""
-        part = self.bytes(count)
+        part = self.read(count)
         self.taken += part
         return part
 
@@ -235,13 +232,13 @@ class Reader:
     def check(self, key: bytes, what: str) -> None:
         """Compare what was taken since the last check with the four bytes that follow."""
         expected = digest(key + self.taken, 4)
-        if self.bytes(4) != expected:
+        if self.read(4) != expected:
             raise DamageError(f"{what} is damaged, before byte {self.position}")
         self.taken.clear()
 
-    def settings(self, module: str, name: str) -> Any:
-        kind = getattr(importlib.import_module(f".{module}", __package__), name)
-        return kind(**{field: self.number(*kind.LIMITS[field], field) for field in kind.LIMITS})
+    def settings(self, kind: Any) -> Any:
+        """One of the header's parts, its fields as `LIMITS` has them."""
+        return kind(**{field: self.number(low, high, field) for field, (low, high) in kind.LIMITS.items()})
 
     def read_header(self) -> Header:
         if self.take(len(MAGIC)) != MAGIC:
@@ -259,11 +256,11 @@ class Reader:
             flags = inner.number(0, 15, "flags")
             values["independent_frames"] = bool(flags & 1)
             if flags & 2:
-                values["model"] = inner.settings("model", "ModelSettings")
+                values["model"] = inner.settings(ModelSettings)
             if flags & 4:
-                values["experts"] = inner.settings("experts", "ExpertSettings")
+                values["experts"] = inner.settings(ExpertSettings)
             if flags & 8:
-                values["prior"] = inner.bytes(32)
+                values["prior"] = inner.read(32)
             self.header = Header(**values)
         except ValueError as error:
             raise DamageError(f"the header makes no sense: {error}") from error
@@ -272,33 +269,37 @@ class Reader:
             raise DamageError("the header is longer than its fields")
         return self.header
 
-    def read_frame(self) -> Frame | None:
-        """The next frame's head, whose payload must be read next; None before the footer."""
-        header = self.header
-        assert header is not None
-        start = self.position
+    def read_head(self) -> Frame | None:
+        """The head of a frame, whichever it is, whose payload must be read next; None before the footer."""
+        assert self.header is not None
         kind = self.number(END, FILLED, "kind of frame")
         if kind == END:
             return None
         index = self.number(0, LENGTH_LIMIT, "frame index")
-        length = self.number(1, header.frame_size, "frame length")
+        length = self.number(1, self.header.frame_size, "frame length")
         data_digest = self.take(8)
+        frame = Frame.plain(kind, index, length, data_digest)
         if kind == CODED:
             # No byte costs more than 256 bits: eight decisions of 32-bit probabilities.
             size, nll = self.number(0, 32 * length + 64, "transcript length"), self.number(0, length << 28, "nll")
             frame = Frame(kind, index, length, data_digest, size, nll, self.take(8), self.take(4))
-        else:
-            frame = Frame.plain(kind, index, length, data_digest)
-        self.check(self.key, f"the head of frame {len(self.sizes)}")
-        if index != len(self.sizes) or self.length != index * header.frame_size:
-            raise DamageError(f"frame {index} stands where frame {len(self.sizes)} belongs")
-        self.sizes.append(self.position - start + frame.size)
-        self.length += length
-        self.nll += frame.nll
+        self.check(self.key, "the head of a frame")
+        return frame
+
+    def read_frame(self) -> Frame | None:
+        """The head of the next frame, which must follow the last one's."""
+        start, index = self.position, len(self.sizes)
+        frame = self.read_head()
+        if frame and self.header:
+            if frame.number != index or self.length != index * self.header.frame_size:
+                raise DamageError(f"frame {frame.number} stands where frame {index} belongs")
+            self.sizes.append(self.position - start + frame.size)
+            self.length += frame.length
+            self.nll += frame.nll
         return frame
 
     def read_payload(self, frame: Frame) -> bytes:
-        payload = self.bytes(frame.size)
+        payload = self.read(frame.size)
         frame.check_payload(payload)
         return payload
 
@@ -312,14 +313,17 @@ class Reader:
         self.read_footer()
         self.read_code()
 
-    def read_footer(self) -> Footer:
-        """After `read_frame` gave None. Compares the totals with what was read."""
+    def read_footer(self) -> None:
+        """After `read_frame` gave None: compare the totals and the whole digest with what was read and rebuilt."""
         footer = self.parse_footer(len(self.sizes))
-        if footer.sizes != self.sizes or (footer.length, footer.nll) != (self.length, self.nll):
-            raise DamageError("the footer's totals are not those of the frames")
+        self.compare_totals()
         if footer.whole != whole_digest(self.leaves):
             raise DamageError("the digest of the whole differs")
-        return footer
+
+    def compare_totals(self) -> None:
+        footer = self.footer
+        if footer is None or (footer.sizes, footer.length, footer.nll) != (self.sizes, self.length, self.nll):
+            raise DamageError("the footer's totals are not those of the frames")
 
     def parse_footer(self, most: int) -> Footer:
         """The footer after its first byte, of at most `most` frames."""
@@ -331,7 +335,7 @@ class Reader:
         code_size = self.number(0, CODE_LIMIT, "length of the code")
         footer = Footer(length, nll, sizes, whole, code_size, self.take(8))
         self.check(self.key, "the footer")
-        if int.from_bytes(self.bytes(4), "little") != self.position - start:
+        if int.from_bytes(self.read(4), "little") != self.position - start:
             raise DamageError("the footer's length is wrong")
         self.footer = footer
         return footer
@@ -339,10 +343,9 @@ class Reader:
     def read_code(self) -> bytes:
         """The code, unexamined but for its digest; nothing may follow it."""
         assert self.footer is not None
-        code = self.bytes(self.footer.code_size)
+        code = self.read(self.footer.code_size)
         if digest(code, 8) != self.footer.code_digest:
             raise DamageError("the code behind the message is damaged")
         if self.stream.read(1):
             raise DamageError(f"something follows the end of the archive, at byte {self.position}")
         return code
-

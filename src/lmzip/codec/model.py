@@ -12,8 +12,7 @@ stream; arrays are [streams, segment, …] float32, products hold integers, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,16 +23,19 @@ from .exact import (
     ONE,
     SECOND,
     ZERO,
+    copy,
     exponentials,
     f4,
     frequencies,
     i4,
     inverse_rms,
     quantise,
-    quantise_rows,
+    quantise_columns,
+    sqrt,
     weighted_rows,
 )
 from .kernel import kernel
+from .settings import ModelSettings
 
 if TYPE_CHECKING:  # torch stays away until a whole segment is predicted
     from .product import Products
@@ -41,49 +43,11 @@ if TYPE_CHECKING:  # torch stays away until a whole segment is predicted
 ORDERS = 6  # embedding tables: the last byte, and n-grams of orders 2 … 6
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """Sizes of the language model. `width` is a power of two times nothing else: sums over it go in halves."""
-
-    layers: int = 1
-    width: int = 128
-    heads: int = 2
-    hidden: int = 512
-    window: int = 128
-    table_bits: int = 18
-
-    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
-        "layers": (1, 128),
-        "width": (16, 2048),
-        "heads": (1, 128),
-        "hidden": (16, 2048),
-        "window": (4, 1024),
-        "table_bits": (8, 24),
-    }
-
-    def __post_init__(self) -> None:
-        size = self.width // self.heads
-        if self.width & (self.width - 1) or self.heads * size != self.width or size & (size - 1) or size < 4:
-            raise ValueError("width and width / heads must be powers of two, the latter at least 4")
-        if self.window & (self.window - 1) or self.hidden % 8:
-            raise ValueError("window must be a power of two and hidden a multiple of 8")
-
-    def memory(self) -> int:
-        """Bytes that the state takes when every table row is in use, about."""
-        trunk = self.layers * self.width * (4 * self.width + 2 * self.hidden) + 512 * self.width
-        return (ORDERS << self.table_bits) * 4 * (self.width + 1) + trunk * 25
-
-
-DEFAULT = ModelSettings()
-MAX = ModelSettings(layers=2, width=256, heads=4, hidden=1024, table_bits=20)
-
-
 class Matrix(NamedTuple):
-    """A trained weight matrix [n, k]: its integers (±64, also as int8) with a scale per row, the optimiser's moments."""
+    """A trained weight matrix [inputs, outputs], its integers (±64) and a scale per output, the optimiser's moments."""
 
     weight: np.ndarray
     integers: np.ndarray
-    bytes: np.ndarray
     scale: np.ndarray
     mean: np.ndarray
     square: np.ndarray
@@ -200,7 +164,7 @@ def token_shift(x, x_norm, mix, last, h, q, scale, start, stop):
     """h = x / rms(x); q = integers of h + mix * h of the position before, which is `last` at the segment's start."""
     y = np.empty(x.shape[2], f4)
     for b in range(x.shape[0]):
-        h[b, 0] = last[b]
+        copy(last[b], h[b, 0])
         for t in range(start, stop):
             row, before, here, norm = x[b, t], h[b, t], h[b, t + 1], x_norm[b, t]
             for k in range(y.shape[0]):
@@ -210,7 +174,7 @@ def token_shift(x, x_norm, mix, last, h, q, scale, start, stop):
 
 
 @kernel
-def split_heads(product, scale, row_scale, attention, cache, start, stop):
+def split_heads(product, scale, column_scale, attention, cache, start, stop):
     """Queries and keys over their RMS, and values, as integers; keys and values go to the cache."""
     streams, _, heads, size = attention.query.shape
     window = attention.distance.shape[1]
@@ -220,7 +184,7 @@ def split_heads(product, scale, row_scale, attention, cache, start, stop):
             for head in range(heads):
                 for part in range(3):
                     first = (part * heads + head) * size
-                    p, s = product[b, t, first : first + size], row_scale[first : first + size]
+                    p, s = product[b, t, first : first + size], column_scale[first : first + size]
                     for k in range(size):
                         v[k] = p[k] * (scale[b, t] * s[k])
                     unit = quantise(v, q, FIRST)
@@ -231,7 +195,7 @@ def split_heads(product, scale, row_scale, attention, cache, start, stop):
                         normalised = attention.query[b, t, head]
                         for k in range(size):
                             normalised[k] = v[k] * norm
-                        attention.query_integers[b, t, head] = q
+                        copy(q, attention.query_integers[b, t, head])
                         continue
                     rows, across = cache.values[b, head], cache.values_across[b, head]
                     if part == 1:
@@ -243,7 +207,7 @@ def split_heads(product, scale, row_scale, attention, cache, start, stop):
                             normalised[k] = v[k] * norm
                     else:
                         cache.value_scale[b, head, window + t] = unit
-                    rows[window + t] = q
+                    copy(q, rows[window + t])
                     for k in range(size):
                         across[k, window + t] = q[k]
 
@@ -257,7 +221,7 @@ def attend(attention, cache, past, exp2, q, scale, start, stop):
     streams, _, heads, size = attention.query.shape
     window = attention.distance.shape[1]
     a, v, e = np.empty(window, f4), np.empty(window, f4), np.empty(window, i4)
-    shrink = ONE / np.sqrt(f4(size))
+    shrink = ONE / sqrt(f4(size))
     for b in range(streams):
         for t in range(start, stop):
             for head in range(heads):
@@ -284,59 +248,50 @@ def attend(attention, cache, past, exp2, q, scale, start, stop):
 
 
 @kernel
-def add(x, product, scale, row_scale, z, q, norm, normalised_scale, start, stop):
+def add(x, product, scale, column_scale, z, q, norm, normalised_scale, start, stop):
     """z = x + product * scales; q = integers of z / rms(z), whose scale is `normalised_scale`."""
     for b in range(x.shape[0]):
         for t in range(start, stop):
             row, p, out, s = x[b, t], product[b, t], z[b, t], scale[b, t]
             for k in range(row.shape[0]):
-                out[k] = row[k] + p[k] * (s * row_scale[k])
+                out[k] = row[k] + p[k] * (s * column_scale[k])
             unit = quantise(out, q[b, t], SECOND)
             norm[b, t] = inverse_rms(q[b, t], unit)
             normalised_scale[b, t] = unit * norm[b, t]
 
 
 @kernel
-def activate(product, scale, row_scale, active, q, q_scale, start, stop):
+def activate(product, scale, column_scale, active, q, q_scale, start, stop):
     """active = max(0, product * scales); q = integers of its square."""
     squared = np.empty(active.shape[2], f4)
     for b in range(active.shape[0]):
         for t in range(start, stop):
             p, u, s = product[b, t], active[b, t], scale[b, t]
             for k in range(u.shape[0]):
-                value = p[k] * (s * row_scale[k])
+                value = p[k] * (s * column_scale[k])
                 u[k] = value if value > ZERO else ZERO
                 squared[k] = u[k] * u[k]
             q_scale[b, t] = quantise(squared, q[b, t], SECOND)
 
 
 @kernel
-def predict(product, scale, row_scale, bias, exp2, f, start, stop):
+def predict(product, scale, column_scale, bias, exp2, f, start, stop):
     """Frequencies of the next byte, uint32 [streams, segment, 256], each positive, a row's sum 2^24."""
     logits, e = np.empty(256, f4), np.empty(256, i4)
     for b in range(product.shape[0]):
         for t in range(start, stop):
             p, s = product[b, t], scale[b, t]
             for k in range(256):
-                logits[k] = p[k] * (s * row_scale[k]) + bias[k]
+                logits[k] = p[k] * (s * column_scale[k]) + bias[k]
             frequencies(logits, e, exp2, f[b, t])
 
 
 @kernel
 def matrix_vector(x, matrix, y, start, stop):
-    """y = x · matrix, as integers, for positions one by one."""
-    count, depth = matrix.bytes.shape
-    v = np.empty(depth, np.int16)
+    """y = x · matrix, integers, for positions one by one."""
     for b in range(x.shape[0]):
         for t in range(start, stop):
-            row, out = x[b, t], y[b, t]
-            for k in range(depth):
-                v[k] = np.int16(row[k])
-            for n in range(count):
-                weights, total = matrix.bytes[n], i4(0)
-                for k in range(depth):
-                    total += i4(weights[k]) * i4(v[k])
-                out[n] = f4(total)
+            weighted_rows(x[b, t], matrix.integers, 0, y[b, t])
 
 
 def _forward(product):
@@ -390,11 +345,10 @@ class Model:
         def rows(*shape: int) -> np.ndarray:
             return np.zeros((streams, segment, *shape), f4)
 
-        def matrix(n: int, k: int, deviation: float) -> Matrix:
-            weight = normal(n, k, deviation=deviation)
-            zeros = [np.zeros((n, k), dtype) for dtype in (f4, np.int8, f4, f4)]
-            made = Matrix(weight, zeros[0], zeros[1], np.zeros(n, f4), *zeros[2:])
-            quantise_rows(*made[:4])
+        def matrix(inputs: int, outputs: int, deviation: float) -> Matrix:
+            weight, zeros = normal(inputs, outputs, deviation=deviation), np.zeros((3, inputs, outputs), f4)
+            made = Matrix(weight, zeros[0], np.zeros(outputs, f4), zeros[1], zeros[2])
+            quantise_columns(*made[:3])
             return made
 
         self.parameters = np.zeros(layers * (d + settings.heads * (settings.window + 1)) + 256, f4)  # the small ones
@@ -412,14 +366,14 @@ class Model:
             )  # fmt: skip
             blocks.append(
                 Block(
-                    matrix(3 * d, d, scaled), matrix(d, d, 0.0), matrix(hidden, d, scaled), matrix(d, hidden, 0.0),
+                    matrix(d, 3 * d, scaled), matrix(d, d, 0.0), matrix(d, hidden, scaled), matrix(hidden, d, 0.0),
                     mix, attention, x[layer], x_norm[layer], np.zeros((streams, segment + 1, d), f4),
                     rows(d), rows(), rows(3 * d), rows(d), rows(), rows(d),
                     rows(d), rows(d), rows(), rows(), rows(hidden), rows(hidden), rows(hidden), rows(), rows(d),
                 )
             )  # fmt: skip
         self.net = Network(
-            tuple(blocks), matrix(256, d, 0.0), small[layers][0],
+            tuple(blocks), matrix(d, 256, 0.0), small[layers][0],
             np.zeros((ORDERS, 1 << settings.table_bits, d), f4), np.zeros((streams, segment, ORDERS), i4),
             x, rows(d), x_norm, rows(), rows(256), np.zeros((streams, segment, 256), np.uint32), EXP2,
         )  # fmt: skip

@@ -6,6 +6,7 @@ partial sum stays below 2^24 and neither float32 nor int32 can round, whatever t
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -58,9 +59,13 @@ def self_test(backend: str) -> float:
 
 
 class Products:
-    """Products over whole segments by torch; `backend` names one, or None takes the fastest that passes its test."""
+    """Products over whole segments by torch.
+
+    `backend` or $LMZIP_PRODUCTS names one; else it is the fastest that passes its test. No choice changes a bit.
+    """
 
     def __init__(self, backend: str | None = None) -> None:
+        backend = backend or os.environ.get("LMZIP_PRODUCTS")
         times = {name: self_test(name) for name in ([backend] if backend else BACKENDS)}
         self.backend = min(times, key=lambda name: times[name])
         if times[self.backend] == float("inf"):
@@ -69,21 +74,21 @@ class Products:
         self._views: dict[tuple[int, int, int, bool], tuple[tuple[torch.Tensor, ...], tuple[np.ndarray, ...]]] = {}
 
     def __call__(self, x: np.ndarray, matrix, y: np.ndarray, start: int = 0, stop: int = 0) -> None:
-        """y[streams, segment, n] = x[streams, segment, k] · matrix[n, k], the forward product."""
+        """y[…, n] = x[…, k] · matrix[k, n], the forward product."""
         self._run(x, matrix.integers, y, 0)
 
     def backward(self, gradient: np.ndarray, matrix, y: np.ndarray) -> None:
-        """y[rows, k] = gradient[rows, n] · matrix[n, k]."""
+        """y[…, k] = gradient[…, n] · matrix[k, n]."""
         self._run(gradient, matrix.integers, y, 1)
 
     def outer(self, gradient: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-        """y[n, k] = gradient[rows, n] · x[rows, k], summed over rows."""
+        """y[k, n] = Σ x[…, k] · gradient[…, n]; computed the other way round, for the gradient is the wider operand."""
         self._run(gradient, x, y, 2)
 
     def _run(self, a: np.ndarray, b: np.ndarray, y: np.ndarray, kind: int) -> None:
         key = (id(a), id(b), id(y), kind)
         if key not in self._views:  # arrays live as long as the model: views are made once, and keep them alive
             left, right, out = (torch.from_numpy(v.reshape(-1, v.shape[-1])) for v in (a, b, y))
-            views = (left.t() if kind == 2 else left, right.t() if kind == 0 else right, out)
+            views = ((left, right, out), (left, right.t(), out), (left.t(), right, out.t()))[kind]
             self._views[key] = views, (a, b, y)
         self._multiply(*self._views[key][0])

@@ -34,7 +34,6 @@ def complete(state: Any, frame: Frame, decoding: Any, watch: Callable[[Any], Non
         decoding.advance(steps(state.header))
         if watch:
             watch(decoding)
-    decoding.finish()
     return decoding.data, frame.check_data(decoding.data, state.digest())
 
 
@@ -44,7 +43,7 @@ def receive(source: BinaryIO, sink: BinaryIO, new_state: Callable[[Header], Any]
     header = reader.read_header()
     state = new_state(header)
     for frame, payload in reader.frames():
-        if frame.index and header.independent_frames:
+        if frame.number and header.independent_frames:
             state = new_state(header)
         data, digest = rebuild(state, frame, payload)
         reader.leaves += digest

@@ -1,0 +1,299 @@
+"""Measure lmzip and its peers on files: sizes, speed each way, memory, and whether the bytes come back.
+
+    python -m benchmarks.run FILES… [--preset 'default --experts none'] [--peer 'NAME=enc {in} {out} :: dec {in} {out}']
+
+Every compressor runs as a child process, one at a time, interleaved over the repeats; CPU seconds and peak memory
+are the kernel's account of that child. The Markdown table goes to standard output, the raw figures to
+benchmarks/results/NAME.json with the command, commit, versions and machine they belong to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import filecmp
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import peers, report
+from .peers import Compressor
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("lmzip", "torch", "numpy", "numba", "transformers", "brotli", "zstandard")
+COMMAND = f"{shlex.quote(sys.executable)} -m lmzip"
+START_BYTES = 10_000
+
+
+class Failure(Exception):
+    """A command that ended with an error or ran out of time; the text is one line for the table."""
+
+
+def measure(command: str, folder: Path, timeout: float, env: dict[str, str] | None = None) -> dict[str, float]:
+    """Run a shell command in `folder`: CPU seconds (user + system), wall seconds and peak memory in bytes.
+
+    The kernel counts the shell's children into the shell, so this is the command's own use, whatever it forks. A
+    child's peak begins at what this process holds when it forks: the `floor` of the results, below which nothing shows.
+    """
+    with tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        child = subprocess.Popen(
+            ["timeout", str(timeout), "sh", "-c", command],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+            why = "out of time" if child.returncode == 124 else (lines[-1] if lines else "no message")
+            raise Failure(f"failed ({child.returncode}): {why}"[:200].replace("|", "/"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"cpu": usage.ru_utime + usage.ru_stime, "wall": wall, "peak": usage.ru_maxrss * unit}
+
+
+def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
+    """Encode and decode one file in a scratch folder; sizes, both measurements, and whether the bytes came back."""
+    with tempfile.TemporaryDirectory(prefix="lmzip-benchmark-") as name:
+        folder = Path(name)
+        shutil.copyfile(original, folder / "original")
+        run: dict = {"encode": measure(_fill(compressor.encode, "original", "archive"), folder, timeout)}
+        archive = next(folder.glob("archive*"), None)  # some programs add their own suffix
+        if archive is None:
+            raise Failure("wrote no archive")
+        run["bytes"] = archive.stat().st_size
+        run["sha256"] = _sha256(archive)
+        run["equal"] = False
+        if compressor.program:
+            run["decoder"] = os.path.getsize(compressor.program)
+        if compressor.is_lmzip:
+            text = subprocess.run(
+                [sys.executable, "-m", "lmzip", "info", "--json", str(archive)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            run["ledger"] = json.loads(text)["ledger"]
+            if run["ledger"]["archive"] != run["bytes"]:
+                raise Failure("the ledger's archive row is not the file's size")
+        if compressor.decode:
+            run["decode"] = measure(_fill(compressor.decode, archive.name, "restored"), folder, timeout)
+            restored = folder / "restored"
+            if not restored.exists() or not filecmp.cmp(original, restored, shallow=False):
+                raise Failure("decoded bytes differ from the original")
+            run["equal"] = True
+        return run
+
+
+def first_calls(preset: Compressor, original: Path, timeout: float) -> list[dict]:
+    """Wall seconds of short calls with an empty and with a warm kernel cache: what a fresh machine feels."""
+    with tempfile.TemporaryDirectory(prefix="lmzip-benchmark-") as name:
+        folder = Path(name)
+        _beginning(original, folder / "original")
+        assert preset.decode is not None
+        commands = {
+            f"{preset.name}, encode": _fill(preset.encode, "original", "archive"),
+            f"{preset.name}, decode": _fill(preset.decode, "archive", "restored"),
+            f"{preset.name}, python FILE.lmz": f"rm -f alone; {shlex.quote(sys.executable)} archive alone",
+        }
+        rows = []
+        for number, (what, command) in enumerate(commands.items()):
+            if number == 2 and "--no-code" in preset.encode:
+                continue
+            cache = str(folder / f"cache{number}")
+            env = {**os.environ, "XDG_CACHE_HOME": cache}
+            cold, warm = (measure(command, folder, timeout, env)["wall"] for _ in range(2))
+            rows.append({"what": what, "cold": cold, "warm": warm})
+        return rows
+
+
+def machine() -> dict:
+    """What the figures depend on: processor, cores, memory, system."""
+    model = platform.processor()
+    if os.path.exists("/proc/cpuinfo"):
+        text = Path("/proc/cpuinfo").read_text()
+        model = next((line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), model)
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def versions(compressors: list[Compressor]) -> dict:
+    """Versions of Python and packages; programs by the digest of their file."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    for compressor in compressors:
+        if compressor.program:
+            found[compressor.name] = "sha256:" + _sha256(Path(compressor.program))
+    return found
+
+
+def commit() -> str:
+    """The commit measured, `+` behind it when the tree differs from it."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True)
+    return (head.stdout.strip() + ("+" if changed.stdout.strip() else "")) if head.returncode == 0 else "none"
+
+
+def _beginning(original: Path, target: Path) -> None:
+    with open(original, "rb") as file:
+        target.write_bytes(file.read(START_BYTES))
+
+
+def _fill(command: str, source: str, target: str) -> str:
+    return command.replace("{in}", source).replace("{out}", target)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _short(argument: str) -> str:
+    """A command-line word without the folders of this machine."""
+    return " ".join(word.rsplit("/", 1)[-1] for word in argument.split(" "))
+
+
+def _lmzip(preset: str) -> Compressor:
+    words = shlex.split(preset)
+    options = words if words[:1] and words[0].startswith("-") else ["--preset", *words]
+    encode = f"{COMMAND} encode {{in}} -o {{out}} -f -q {shlex.join(options)}"
+    return Compressor(f"lmzip {preset}", encode, f"{COMMAND} decode {{in}} -o {{out}} -f", is_lmzip=True)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--preset", action="append", help="preset and options of one lmzip row; may be repeated (default: default)"
+    )
+    parser.add_argument("--no-lmzip", action="store_true", help="peers only")
+    parser.add_argument("--peer", action="append", default=[], help="NAME=encode {in} {out} [:: decode {in} {out}]")
+    parser.add_argument(
+        "--peers", default="all", help="all: every peer found but the slowest; none; or names, comma between"
+    )
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="runs of each, interleaved (default 1)")
+    parser.add_argument("--limit", type=int, metavar="BYTES", help="take the beginning of each file only")
+    parser.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="of one command (default 3600)")
+    parser.add_argument("--cold", action="store_true", help="also time first calls with an empty kernel cache")
+    parser.add_argument("--no-plots", action="store_true", help="table and raw figures only")
+    parser.add_argument("--name", help="of the result files (default: date and commit)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; 1 when any compressor failed or any round trip did not give the bytes back."""
+    arguments = _arguments(argv)
+    found, missing = peers.available()
+    if arguments.peers == "all":
+        chosen = [peer for peer in found if peer.name not in peers.SLOW]
+        if missing:
+            print("not on this machine: " + ", ".join(missing), file=sys.stderr)
+    else:
+        names = [] if arguments.peers == "none" else [name.strip() for name in arguments.peers.split(",")]
+        chosen = [peer for peer in found if peer.name in names]
+        if len(chosen) < len(names):
+            print(f"no such peer here: {set(names) - {peer.name for peer in chosen}}", file=sys.stderr)
+            return 2
+    try:
+        chosen += [peers.parse(text) for text in arguments.peer]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    presets = [] if arguments.no_lmzip else [_lmzip(preset) for preset in arguments.preset or ["default"]]
+    compressors = presets + chosen
+
+    words = sys.argv[1:] if argv is None else argv
+    result: dict = {
+        "command": shlex.join(["python", "-m", "benchmarks.run", *map(_short, words)]),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "versions": versions(compressors),
+        "machine": machine(),
+        "floor": measure("true", ROOT, 10)["peak"],
+        "files": {},
+        "runs": [],
+        "start": [],
+    }
+    with tempfile.TemporaryDirectory(prefix="lmzip-benchmark-") as folder:
+        originals = {}
+        for file in arguments.files:
+            copy = Path(folder) / f"{len(originals)}"
+            shutil.copyfile(file, copy)  # not through this process' memory: that would raise the floor
+            if arguments.limit is not None and arguments.limit < copy.stat().st_size:
+                os.truncate(copy, arguments.limit)
+            name = file.name if copy.stat().st_size == file.stat().st_size else f"{file.name}[:{arguments.limit}]"
+            originals[name] = copy
+            result["files"][name] = {"bytes": copy.stat().st_size, "sha256": _sha256(copy)}
+        for preset in presets:
+            original = next(iter(originals.values()))
+            result["start"] += first_calls(preset, original, arguments.timeout) if arguments.cold else []
+            _warm_up(preset, original, arguments.timeout)
+        for name, original in originals.items():
+            for repeat in range(arguments.repeat):
+                for compressor in compressors:
+                    run: dict = {"file": name, "compressor": compressor.name, "repeat": repeat}
+                    try:
+                        run |= round_trip(compressor, original, arguments.timeout)
+                    except Failure as failure:
+                        run["error"] = str(failure)
+                    result["runs"].append(run)
+                    _progress(run)
+
+    stamp = result["date"][:10] + "-" + result["commit"][:10]
+    stem = arguments.results / (arguments.name or stamp)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_name(stem.name + ".json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    table = report.markdown(result)
+    stem.with_name(stem.name + ".md").write_text(f"`{result['command']}`\n\n{table}")
+    print(table)
+    for path in [] if arguments.no_plots else report.plots(result, stem):
+        print(f"plot: {path.name}", file=sys.stderr)
+    return int(any(run.get("error") for run in result["runs"]))
+
+
+def _warm_up(preset: Compressor, original: Path, timeout: float) -> None:
+    """Fill the kernel cache, so that compiling is not counted into the first run; --cold shows what it costs."""
+    with tempfile.TemporaryDirectory(prefix="lmzip-benchmark-") as name:
+        small = Path(name) / "small"
+        _beginning(original, small)
+        try:
+            round_trip(preset, small, timeout)
+        except Failure as failure:
+            print(f"{preset.name}: {failure}", file=sys.stderr)
+
+
+def _progress(run: dict) -> None:
+    text = run.get("error") or f"{run['bytes']:,} bytes, encode {run['encode']['cpu']:.1f} CPU s"
+    print(f"{run['file']}  {run['compressor']}  #{run['repeat'] + 1}: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

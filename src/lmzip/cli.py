@@ -1,0 +1,652 @@
+"""The command line: `lmzip encode|decode|info|list|verify`, and the manners of xz (`tar -I lmzip`)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import __version__
+from .errors import (
+    ArchiveError,
+    DamageError,
+    FileError,
+    Interrupted,
+    LmzipError,
+    NotAnArchive,
+    UsageError,
+    system_error,
+)
+from .files import SUFFIX, Output
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+LONG = 10.0  # seconds of work from which the expected time is said in advance
+
+MAIN_HELP = """\
+commands:
+  encode    make an archive             lmzip encode book.txt          → book.txt.lmz
+  decode    rebuild the original        lmzip decode book.txt.lmz      → book.txt
+  verify    decode and compare          lmzip verify book.txt.lmz book.txt
+  info      the ledger, the settings    lmzip info book.txt.lmz --json
+  list      one line for each archive   lmzip list *.lmz
+  completion bash|zsh|fish              eval "$(lmzip completion bash)"
+
+Without a command, lmzip takes the options of xz: -d -t -l -c -k -f -q -v -1 … -9 -T N.
+  tar -I lmzip -cf src.tar.lmz src      a directory; back: tar -I lmzip -xf src.tar.lmz
+  zcat log.gz | lmzip -3 > log.lmz      through pipes
+
+Inputs are never deleted, outputs never overwritten without -f; an output appears under its name when it is whole.
+`python FILE.lmz [OUT]` rebuilds the original where only Python, torch, numpy and numba are installed: that runs
+the program inside the archive, so do it only with files from people you trust. `lmzip decode` runs no such code.
+"""
+
+
+def size(text: str) -> int:
+    """A number of bytes: 65536, 64K, 1M, 2G."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in "KMGT" else (text, "")
+    try:
+        value = int(float(number) * UNITS[unit])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 65536, 64K or 1M") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """An integer from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return int(text)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="say nothing but errors")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; a traceback with every error")
+
+
+def _output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="OUT", help="write to this file; - is standard output")
+    parser.add_argument("-c", "--stdout", action="store_true", help="write to standard output")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing output")
+    parser.add_argument("-k", "--keep", action="store_true", help="keep the input, which lmzip always does")
+    parser.add_argument("-T", "--threads", type=natural, default=1, metavar="N", help="threads, 0: all; same bytes")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run left off")
+    parser.add_argument("--checkpoint", type=natural, metavar="SECONDS", default=120, help="how often (default 120)")
+
+
+def _encode_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", choices=("fast", "default", "max"), help="fast: experts only; default: and a model")
+    parser.add_argument("--experts", choices=("none", "fast", "max"), help="none: the pure language model")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of the model's first weights")
+    parser.add_argument("--replay", type=natural, metavar="K", help="extra training steps per segment on the past")
+    parser.add_argument("--no-code", action="store_true", help="leave the decoder out of the archive")
+    parser.add_argument("--frame-size", type=size, default=1 << 20, metavar="SIZE", help="bytes per frame (default 1M)")
+    parser.add_argument(
+        "--independent-frames",
+        action="store_true",
+        help="reset the model in each frame: random access, parallel work with -T, some ratio lost",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs")
+    parser.add_argument("--verify", action="store_true", help="decode the archive before it gets its name")
+
+
+def _decode_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep-going", action="store_true", help="save what a damaged archive still holds")
+    parser.add_argument("--run-embedded", metavar="SHA256", help="run the archive's own code, if this is its digest")
+    _limit_options(parser)
+
+
+def _limit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-memory", type=size, metavar="SIZE", help="refuse archives that take more (default 4G)")
+    parser.add_argument("--max-output", type=size, metavar="SIZE", help="… whose original is larger")
+    parser.add_argument("--max-work", type=size, metavar="N", help="… that take more arithmetic operations")
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command; "" is the one without a command."""
+
+    def new(name: str, text: str, example: str = "") -> argparse.ArgumentParser:
+        parser = argparse.ArgumentParser(
+            prog=f"lmzip {name}".strip(),
+            description=text,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        _common(parser)
+        result[name] = parser
+        return parser
+
+    result: dict[str, argparse.ArgumentParser] = {}
+    text = "Lossless compression by a language model learnt online, in exact arithmetic."
+    plain = new("", text, MAIN_HELP)
+    plain.add_argument("--version", action="version", version=f"lmzip {__version__}")
+    plain.add_argument("files", nargs="*", metavar="FILE")
+    action = plain.add_mutually_exclusive_group()
+    action.add_argument("-z", "--compress", dest="action", action="store_const", const="encode", default="encode")
+    action.add_argument("-d", "--decompress", "--uncompress", dest="action", action="store_const", const="decode")
+    action.add_argument("-t", "--test", dest="action", action="store_const", const="verify", help="check only")
+    action.add_argument("-l", "--list", dest="action", action="store_const", const="list")
+    for level in range(1, 10):
+        help_ = "-1 … -3: fast, -4 … -6: default, -7 … -9: max" if level == 1 else argparse.SUPPRESS
+        plain.add_argument(f"-{level}", dest="level", action="store_const", const=level, help=help_)
+    _output_options(plain)
+    _encode_options(plain)
+    _decode_options(plain)
+
+    encode = new("encode", "Make an archive of a file, or of standard input.", "lmzip encode book.txt --no-code")
+    encode.add_argument("files", nargs="*", metavar="FILE", help="none or -: standard input")
+    _output_options(encode)
+    _encode_options(encode)
+
+    decode = new("decode", "Rebuild the original of an archive.", "lmzip decode book.txt.lmz -o book.txt")
+    decode.add_argument("files", nargs="*", metavar="FILE", help="none or -: standard input")
+    _output_options(decode)
+    _decode_options(decode)
+
+    verify = new("verify", "Decode an archive, check every digest, and compare with the original if it is given.")
+    verify.add_argument("file", metavar="FILE")
+    verify.add_argument("original", nargs="?", metavar="ORIGINAL")
+    verify.add_argument("-T", "--threads", type=natural, default=1, metavar="N")
+    _limit_options(verify)
+
+    info = new("info", "Show an archive's ledger and settings, without decoding.")
+    info.add_argument("file", metavar="FILE")
+    info.add_argument("--json", action="store_true", help="for programs")
+    info.add_argument("--compare", metavar="ORIGINAL", help="compare the digests; show gzip, bzip2 and xz beside")
+
+    listing = new("list", "Show one line for each archive.")
+    listing.add_argument("files", nargs="+", metavar="FILE")
+
+    completion = new("completion", "Print a shell's completion of this command.")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    return result
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 for errors, 2 for usage."""
+    arguments = sys.argv[1:] if argv is None else argv
+    table = parsers()
+    command = arguments[0] if arguments and arguments[0] in table else ""
+    parser = table[command]
+    if not command and not arguments and sys.stdin.isatty():
+        parser.print_help()
+        return 2
+    args = parser.parse_args(arguments[1:] if command else arguments)
+    run = {"encode": encode, "decode": decode, "verify": verify, "info": info, "list": listing, "": like_xz}
+    run["completion"] = completion
+    with _failures(args) as status:
+        status.append(run[command](args) or 0)
+    return max(status)
+
+
+@contextlib.contextmanager
+def _failures(args: argparse.Namespace, name: str = "") -> Iterator[list[int]]:
+    """One line for every error; a traceback with -v. The list collects exit statuses."""
+    status: list[int] = [0]
+    prefix = f"lmzip: {name}: " if name else "lmzip: "
+    try:
+        yield status
+        return
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status.append(1)
+        return
+    except UsageError as error:
+        status.append(2)
+        text = str(error)
+    except LmzipError as error:
+        status.append(130 if isinstance(error, Interrupted) else 1)
+        text = str(error)
+    except KeyboardInterrupt:
+        status.append(130)
+        text = "interrupted"
+    except OSError as error:
+        status.append(1)
+        text = str(system_error(error, str(error.filename or "input or output")))
+    except MemoryError:
+        status.append(1)
+        text = "there is not enough memory; choose a smaller preset, or free some"
+    except Exception as error:
+        status.append(1)
+        text = f"internal error, please report it with what -v says: {type(error).__name__}: {error}"
+    if args.verbose:
+        traceback.print_exc()
+    print(prefix + " ".join(text.split()), file=sys.stderr)
+
+
+def say(args: argparse.Namespace, text: str) -> None:
+    if not args.quiet:
+        print(text, file=sys.stderr)
+
+
+def like_xz(args: argparse.Namespace) -> int:
+    """No command: xz's options. Silent but for errors, unless -v is given."""
+    args.quiet += not args.verbose
+    if args.action == "list":
+        return listing(args)
+    if args.action == "verify":
+        return max([0] + [_each(args, name, _test) for name in args.files or ["-"]])
+    return decode(args) if args.action == "decode" else encode(args)
+
+
+def _test(args: argparse.Namespace, name: str) -> None:
+    args.file, args.original = name, None
+    verify(args)
+
+
+def _each(args: argparse.Namespace, name: str, do: Any) -> int:
+    """`do` for one of several files; an error doesn't stop the rest."""
+    with _failures(args, "" if name == "-" else name) as status:
+        do(args, name)
+    return max(status)
+
+
+def _threads(args: argparse.Namespace) -> int:
+    from . import engine
+
+    count = args.threads or os.cpu_count() or 1
+    engine.set_threads(count)
+    return count
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[BinaryIO]:
+    """The input of this name; - is standard input."""
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    path = Path(name)
+    if path.is_dir():
+        raise FileError(f"it is a directory; pack it first: tar -I lmzip -cf {path.name or 'NAME'}.tar.lmz {name}")
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise system_error(error, "can't read it") from error
+    with file:
+        yield file
+
+
+def _size_of(file: BinaryIO) -> int | None:
+    """The size of a regular file."""
+    import stat
+
+    with contextlib.suppress(OSError, ValueError):
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size
+    return None
+
+
+@contextlib.contextmanager
+def writing(args: argparse.Namespace, source: BinaryIO, target: str) -> Iterator[tuple[BinaryIO, Path | None, Any]]:
+    """The output: its file, where checkpoints go, the Output. It gets its name if all goes well."""
+    from .progress import signals
+
+    if target == "-":
+        if args.resume:
+            raise UsageError("standard output can't be resumed; name a file with -o")
+        if sys.stdout.isatty() and not args.force and args.writes_archive:
+            raise UsageError("an archive is not for a terminal; redirect it, name a file with -o, or insist with -f")
+        with signals():
+            yield sys.stdout.buffer, None, None
+        sys.stdout.buffer.flush()
+        return
+    output = Output(Path(target), force=args.force, resume=args.resume)
+    try:
+        with signals():
+            yield output.file, None if output.direct else output.snapshot, output
+            output.publish(os.fstat(source.fileno()) if source is not sys.stdin.buffer else None)
+    except Interrupted:
+        if output.keep():
+            raise Interrupted(f"interrupted; the same command with --resume goes on ({output.part} is kept)") from None
+        raise Interrupted("interrupted; too early for anything to be kept") from None
+    except OSError as error:
+        output.discard()
+        raise system_error(error, f"can't write {target}") from error
+    except BaseException:
+        output.discard()
+        raise
+
+
+def _bar(args: argparse.Namespace, name: str) -> Any:
+    from .progress import Bar
+
+    return Bar(Path(name).name, show=not args.quiet and sys.stderr.isatty(), every=float(args.checkpoint))
+
+
+def encode(args: argparse.Namespace) -> int:
+    if args.output and len(args.files) > 1:
+        raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
+    if args.device != "cpu":
+        raise UsageError("this version computes on the CPU only; leave --device out")
+    args.writes_archive = True
+    return max(_each(args, name, encode_one) for name in args.files or ["-"])
+
+
+def encode_one(args: argparse.Namespace, name: str) -> None:
+    from . import limits, pack, presets
+    from .sender import Sender
+
+    level = getattr(args, "level", None)
+    header = presets.header(
+        args.preset or (presets.LEVELS[level] if level else "default"),
+        experts=args.experts,
+        seed=args.seed,
+        replay=args.replay,
+        frame_size=args.frame_size,
+        independent_frames=args.independent_frames,
+    )
+    target = "-" if args.stdout or (name == "-" and not args.output) else args.output or name + SUFFIX
+    if args.verify and target == "-":
+        raise UsageError("--verify needs a file to read again; name one with -o")
+    threads = _threads(args)
+    with reading(name) as source, writing(args, source, target) as (sink, snapshot, output):
+        total = _size_of(source)
+        _announce(args, header, total, threads)
+        bar = _bar(args, name)
+        bar.begin(total)
+        try:
+            sender = Sender(sink, header, b"" if args.no_code else pack.code(), bar, snapshot)
+            if header.independent_frames and threads > 1 and not args.resume:
+                ledger = sender.run_parallel(source, threads)
+            else:
+                ledger = sender.run(source, args.resume)
+        finally:
+            bar.close()
+        if args.verify:
+            with open(output.part, "rb") as file:
+                _decode_to(args, file, _Nowhere(), limits.Limits(1 << 60, 1 << 60, 1 << 80), threads)
+    if not args.quiet:
+        say(args, ledger.table())
+        if advice := ledger.advice():
+            say(args, advice)
+
+
+def _announce(args: argparse.Namespace, header: Any, total: int | None, threads: int) -> None:
+    """Before long work: how long, how much."""
+    from . import limits
+
+    processes = threads if header.independent_frames else 1
+    memory = f"{processes * limits.memory(header) / limits.MB:,.0f} MB of memory"
+    if total is None:
+        if args.verbose:
+            say(
+                args,
+                f"this takes up to {memory}, and about {limits.seconds(header, 10**6):.0f} s per MB",
+            )
+    elif (time := limits.seconds(header, total) / processes) > LONG or args.verbose:
+        say(args, f"this takes about {limits.readable_time(time)} and up to {memory}")
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes everything, keeps nothing; or compares it with an original."""
+
+    def __init__(self, original: BinaryIO | None = None) -> None:
+        self.original, self.done = original, 0
+
+    def write(self, data: Any) -> int:
+        count = len(data)
+        if self.original and self.original.read(count) != bytes(data):
+            raise ArchiveError(f"the original differs from byte {self.done:,} on, or in the {count:,} bytes after it")
+        self.done += count
+        return count
+
+    def writable(self) -> bool:
+        return True
+
+
+def _limits(args: argparse.Namespace) -> Any:
+    from .limits import Limits
+
+    return Limits(args.max_memory or Limits.memory, args.max_output, args.max_work)
+
+
+def _decode_to(
+    args: argparse.Namespace, source: BinaryIO, sink: Any, limits: Any, threads: int, snapshot: Path | None = None
+) -> Any:
+    from .receiver import Receiver
+
+    bar = _bar(args, "decode") if hasattr(args, "checkpoint") else None
+    from .progress import Watch
+
+    receiver = Receiver(source, sink, limits, bar or Watch(), snapshot)
+    header = receiver.header()
+    total, coded = _survey(source)
+    if total is not None:
+        limits.check_length(header, total, coded, _size_of(source) or 0)
+        _announce(args, header, coded, threads)
+    if bar:
+        bar.begin(total)
+    try:
+        if header.independent_frames and threads > 1 and not snapshot_exists(snapshot):
+            return receiver.run_parallel(threads)
+        return receiver.run(getattr(args, "resume", False))
+    finally:
+        if bar:
+            bar.close()
+
+
+def snapshot_exists(snapshot: Path | None) -> bool:
+    return snapshot is not None and snapshot.exists()
+
+
+def _survey(source: BinaryIO) -> tuple[int | None, int]:
+    """Length of the original, and how much of it is coded, if the source is a whole file; else decoding will tell."""
+    from .receiver import Survey
+
+    if _size_of(source) is None:
+        return None, 0
+    place = source.tell()
+    try:
+        source.seek(0)
+        survey = Survey(source)
+        return survey.footer.length, survey.coded
+    except ArchiveError:
+        return None, 0
+    finally:
+        source.seek(place)
+
+
+def decode(args: argparse.Namespace) -> int:
+    if args.output and len(args.files) > 1:
+        raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
+    args.writes_archive = False
+    return max(_each(args, name, decode_one) for name in args.files or ["-"])
+
+
+def decode_one(args: argparse.Namespace, name: str) -> None:
+    if args.stdout or args.output == "-" or (name == "-" and not args.output):
+        target = "-"
+    elif args.output:
+        target = args.output
+    elif name.endswith(".tlmz"):
+        target = name[: -len(".tlmz")] + ".tar"
+    elif name.endswith(SUFFIX) and Path(name).name != SUFFIX:
+        target = name[: -len(SUFFIX)]
+    else:
+        raise UsageError(f"its name doesn't end in {SUFFIX}; name the output with -o or -c")
+    if args.run_embedded:
+        return run_embedded(args, name, target)
+    threads = _threads(args)
+    with reading(name) as source:
+        try:
+            with writing(args, source, target) as (sink, snapshot, _):
+                _decode_to(args, source, sink, _limits(args), threads, snapshot)
+        except NotAnArchive:
+            raise
+        except DamageError as error:
+            if not args.keep_going:
+                raise
+            raise DamageError(f"{str(error).partition(';')[0]}; {_salvage(args, source, target)}") from error
+    return None
+
+
+def _salvage(args: argparse.Namespace, source: BinaryIO, target: str) -> str:
+    """Save what can be saved to TARGET.partial; says what was lost."""
+    from .receiver import salvage
+
+    if target == "-" or _size_of(source) is None:
+        return "--keep-going works from file to file: nothing more was saved"
+    path = Path(target + ".partial")
+    if path.exists() and not args.force:
+        return f"{path} exists, so nothing was saved; add -f to overwrite it"
+    with open(path, "wb") as sink:
+        frames, count, lost = salvage(source, sink, _limits(args))
+    ranges = ", ".join(f"{start:,} to {'the end' if stop is None else f'{stop:,}'}" for start, stop in lost)
+    return f"{count:,} bytes in {frames} frames saved to {path}; lost: bytes {ranges or 'none'}"
+
+
+def run_embedded(args: argparse.Namespace, name: str, target: str) -> None:
+    """Let the archive's own code decode it, in a process of its own, if the user named its digest."""
+    from .receiver import Survey
+
+    with reading(name) as source:
+        if _size_of(source) is None:
+            raise UsageError("--run-embedded needs a file; save the archive first")
+        found = hashlib.sha256(Survey(source).code).hexdigest()
+        if found != args.run_embedded.lower():
+            raise UsageError(f"the archive's code has SHA-256 {found}, not the one given; run it only if you trust it")
+        with tempfile.TemporaryDirectory() as folder, writing(args, source, target) as (sink, _, _):
+            result = Path(folder, "result")
+            run = subprocess.run([sys.executable, "-I", os.path.abspath(name), str(result)], check=False)
+            if run.returncode:
+                raise ArchiveError(f"the archive's code gave up, status {run.returncode}; try lmzip decode without it")
+            with open(result, "rb") as file:
+                while block := file.read(1 << 20):
+                    sink.write(block)
+
+
+def verify(args: argparse.Namespace) -> int:
+    threads = _threads(args)
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(reading(args.file))
+        original = stack.enter_context(reading(args.original)) if args.original else None
+        ledger = _decode_to(args, source, _Nowhere(original), _limits(args), threads)
+        if original and original.read(1):
+            raise ArchiveError(f"the original is longer than the archive's {ledger.original:,} bytes")
+    if not args.quiet:
+        what = f"the archive of {args.original}" if args.original else "whole"
+        print(f"{args.file}: {what}, {ledger.original:,} bytes from {ledger.archive:,}")
+    return 0
+
+
+def _surveyed(name: str) -> Any:
+    from .receiver import Survey
+
+    with reading(name) as source:
+        return Survey(source if _size_of(source) is not None else io.BytesIO(source.read()))
+
+
+def info(args: argparse.Namespace) -> int:
+    import dataclasses
+
+    from . import pack
+    from .ledger import peers
+
+    survey = _surveyed(args.file)
+    ledger, header = survey.ledger(), survey.header
+    others = None
+    if args.compare:
+        with reading(args.compare) as original:
+            _compare(survey, original)
+            original.seek(0)
+            others = peers(original)
+    settings = dataclasses.asdict(header)
+    settings["prior"] = header.prior and header.prior.hex()
+    code = {
+        "bytes": len(survey.code),
+        "sha256": hashlib.sha256(survey.code).hexdigest() if survey.code else None,
+        "release": pack.release(survey.code) if survey.code else None,
+    }
+    if args.json:
+        kinds = {1: "coded", 2: "stored", 3: "filled"}
+        frames = [
+            {"kind": kinds[f.kind], "original": f.length, "payload": f.size, "nll_bits": f.nll / (1 << 20)}
+            for f in survey.frames
+        ]
+        whole = survey.footer.whole.hex()
+        result = {"header": settings, "ledger": ledger.as_dict(), "code": code, "digest": whole, "frames": frames}
+        print(json.dumps(result | ({"others": others} if others else {}), indent=2))
+        return 0
+    print(ledger.table(others))
+    flat = {k: v for k, v in settings.items() if v is not None and not isinstance(v, dict)}
+    print("settings: " + ", ".join(f"{k} {v}" for k, v in flat.items()))
+    for name in ("model", "experts"):
+        if settings[name]:
+            print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in settings[name].items()))
+    if survey.code:
+        print(f"code: {code['release'] or 'UNKNOWN, not a release of this lmzip'}; SHA-256 {code['sha256']}")
+    if args.compare:
+        print(f"{args.compare} has the digests of the archive's original")
+    return 0
+
+
+def _compare(survey: Any, original: BinaryIO) -> None:
+    from .codec.message import leaf, whole_digest
+    from .sender import read_block
+
+    leaves = b""
+    for frame in survey.frames:
+        leaves += leaf(read_block(original, frame.length))
+        if leaves[-32:][:8] != frame.data_digest:
+            raise ArchiveError(f"the original differs in frame {frame.number}; give the file that was encoded")
+    if original.read(1) or whole_digest(leaves) != survey.footer.whole:
+        raise ArchiveError("the original is longer than the archive's; give the file that was encoded")
+
+
+def listing(args: argparse.Namespace) -> int:
+    def one(args: argparse.Namespace, name: str) -> None:
+        survey = _surveyed(name)
+        ledger = survey.ledger()
+        bpb = f"{8 * ledger.archive / ledger.original:.3f}" if ledger.original else "-"
+        print(f"{ledger.frames:>6} {ledger.archive:>15,} {ledger.original:>15,} {bpb:>8}  {name}")
+
+    print(f"{'frames':>6} {'archive':>15} {'original':>15} {'bpb':>8}  name")
+    return max(_each(args, name, one) for name in args.files or ["-"])
+
+
+def completion(args: argparse.Namespace) -> int:
+    table = parsers()
+    words = {
+        name: " ".join(option for action in parser._actions for option in action.option_strings)
+        for name, parser in table.items()
+    }
+    commands = " ".join(name for name in table if name)
+    if args.shell == "fish":
+        print(f"complete -c lmzip -n __fish_use_subcommand -a '{commands}'")
+        for name, options in words.items():
+            for option in options.split():
+                kind = f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
+                where = f"__fish_seen_subcommand_from {name}" if name else "__fish_use_subcommand"
+                print(f"complete -c lmzip -n '{where}' {kind}")
+        return 0
+    if args.shell == "zsh":
+        print("autoload -U +X bashcompinit && bashcompinit")
+    cases = "\n".join(f"    {name}) words='{options}';;" for name, options in words.items() if name)
+    print(f"""_lmzip() {{
+  local words
+  case "${{COMP_WORDS[1]}}" in
+{cases}
+    *) words='{words[""]}'; [ "$COMP_CWORD" = 1 ] && words="$words {commands}";;
+  esac
+  case "${{COMP_WORDS[COMP_CWORD]}}" in
+    -*) COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"));;
+    *) COMPREPLY=($(compgen -f -- "${{COMP_WORDS[COMP_CWORD]}}"))
+       [ "$COMP_CWORD" = 1 ] && COMPREPLY+=($(compgen -W "{commands}" -- "${{COMP_WORDS[1]}}"));;
+  esac
+}}
+complete -o filenames -F _lmzip lmzip""")
+    return 0

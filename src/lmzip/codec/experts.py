@@ -1,0 +1,569 @@
+"""Experts: what was seen in this context before, learnt online and mixed (after PAQ8, LPAQ, ZPAQ).
+
+Each byte is eight binary decisions, most significant bit first. Before a byte, every context (the last
+n bytes, this word and the one before, the byte above, ...) is hashed; before each half byte the hash
+finds a slot, a cache line with a check, and a node for each of the 15 places in the half byte's tree.
+A node is a bit history (8 bits), a count (6) and a probability (18, its top bit flipped, so that a node
+of zeros is a fresh one). A first slot also keeps a run: the last byte seen in the context and how often in a row.
+A context seen only once is kept in that run alone; its second slot is built when it comes again.
+
+All that is learnt from history[i] is learnt after it is coded. `history` is a ring: byte i is at
+history[i & (len - 1)]; an encoder may have up to a quarter of the ring ahead of i in it, so nothing
+looks back further than three quarters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from . import mixer
+from .coder import decode_bit, encode_bit
+from .kernel import inline, kernel
+from .mixer import BITS, adapt, learn_refine, log2, mix, refine, squash, stretch, train
+
+TEXT = sum(1 << k for k in (*range(6), *range(7, 17), 19, 20, *range(23, 27), 30))  # contexts of the fast preset
+
+
+@dataclass(frozen=True)
+class ExpertSettings:
+    """What a receiver must know of the experts: log2 of the most slots, and which contexts are used."""
+
+    slot_bits: int = 22
+    contexts: int = TEXT
+
+
+FAST = ExpertSettings()
+MAX = ExpertSettings(24, (1 << 31) - 1)
+
+MIX, EXPERTS, MODEL = range(3)  # rows of State.ledger
+CONTEXTS = 31
+SETS = 7  # weight sets selected for a bit, without the language model's
+_FIRST_SLOTS, _FIRST_MATCHES = 18, 16  # log2 sizes at the start
+_MATCHES = 22
+_SHORTEST, _LONGEST = 6, 400  # matches: bytes hashed, bytes verified
+
+
+class State(NamedTuple):
+    """All that a kernel works on. N contexts, K weight sets, E expert inputs (a multiple of 8)."""
+
+    memory: np.ndarray  # uint64: what contexts are made of, see the names below
+    ledger: np.ndarray  # int64[6]: code lengths in 2^-20 bit: mix, experts, language model; 2^-44 rests
+    slots: np.ndarray  # uint32[(2^slot_bits + N) * 16], the last N are never kept
+    histories: np.ndarray  # uint32[N * 256]: adaptive probability of each bit history
+    runs: np.ndarray  # uint32[N * 256]: that a run goes on, by its length and the bit
+    byte_map: np.ndarray  # uint32[256]: order 0
+    match_map: np.ndarray  # uint32[64]: that a match goes on, by its length
+    matches: np.ndarray  # uint32[2^22]: position after the last occurrence of hashed bytes
+    indirect: np.ndarray  # uint64[3 * 2^16 + 256]: what followed a context the last times
+    weights: np.ndarray  # int32[rows, E + 8]: first layer
+    finals: np.ndarray  # int32[rows, 8 or 16]: second layer
+    apms: np.ndarray  # uint32: maps that refine the mix
+    model_apm: np.ndarray  # uint32: maps that refine the language model's probability
+    active: np.ndarray  # int64[N]: which contexts are used
+    contexts: np.ndarray  # uint64[CONTEXTS], and from here on scratch
+    hashes: np.ndarray  # uint64[N]
+    keys: np.ndarray  # uint64[N]
+    places: np.ndarray  # int64[2N]: slot of this half byte, of the run
+    cells: np.ndarray  # int64[2N]: cells of histories and runs that were asked
+    inputs: np.ndarray  # int32[E + 8]
+    rows: np.ndarray  # int64[K]: selected weight sets
+    outputs: np.ndarray  # int64[K]
+    tree: np.ndarray  # int64[512]: the language model's distribution as a binary tree
+
+
+# Places in State.memory
+(_SEEN, _SLOT_MASK, _MATCH_MASK, _RECENT, _CLASSES, _WORD, _WORD1, _WORD2, _WORD3, _WORD_LENGTH, _BEFORE_WORD,
+ _LINE, _LINE_ABOVE, _FIRST, _BRACKET, _POINTER, _MATCHED, _TOUCHED, _MEMORY) = range(19)  # fmt: skip
+
+_0, _1, _8, _16 = (np.uint64(n) for n in (0, 1, 8, 16))
+_BYTE, _2BYTES, _3BYTES, _4BYTES, _5BYTES, _6BYTES = (np.uint64((1 << 8 * n) - 1) for n in (1, 2, 3, 4, 5, 6))
+_GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_FOLD = np.uint64(32)
+_24, _40, _48 = (np.uint64(n) for n in (24, 40, 48))
+
+
+def _bit_histories() -> tuple[np.ndarray, np.ndarray]:
+    """Bit histories as states: uint8[2n] next state by (state, bit), int64[n, 2] counts of 0 and 1.
+
+    Up to four bits are kept in full, longer ones as counts and the last bit; an opposite bit cuts a
+    large count down, since what happened last says most.
+    """
+    most = (40, 16, 10, 6, 5)  # the larger count, by the smaller
+
+    def fits(counts):
+        return min(counts) < 5 and max(counts) <= most[min(counts)]
+
+    def after(history, bit):
+        if isinstance(history, str):
+            if len(history) < 4:
+                return history + str(bit)
+            history = (history.count("0"), history.count("1"), 0)
+        counts = list(history[:2])
+        other = counts[1 - bit]
+        counts[1 - bit] = min(other, 7 if other > 7 else 6 if other > 6 else 5)
+        counts[bit] += 1
+        while not fits(counts):
+            larger_other = counts[1 - bit] > counts[bit] or min(counts) == 5
+            counts[1 - bit if larger_other else bit] -= 1
+        return (*counts, bit)
+
+    histories, following = [""], []
+    for history in histories:
+        for bit in (0, 1):
+            new = after(history, bit)
+            if new not in histories:
+                histories.append(new)
+            following.append(histories.index(new))
+    counts = [(h.count("0"), h.count("1")) if isinstance(h, str) else h[:2] for h in histories]
+    return np.array(following, np.uint8), np.array(counts, np.int64)
+
+
+_NEXT, _COUNTS = _bit_histories()
+
+
+def _byte_classes() -> np.ndarray:
+    classes = [8 + (byte & 7) for byte in range(128)] + [6] * 128
+    for kind, members in enumerate(("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789", " ", "\n")):
+        for member in members:
+            classes[ord(member)] = kind + 1
+    classes[ord(".")] = classes[ord(",")] = 7
+    return np.array(classes, np.uint64)
+
+
+_CLASS = _byte_classes()
+# 1: opens a context that lasts until a closing byte (2)
+_BRACKETS = np.array([1 if chr(b) in "[{<(=|\"&'" else 2 if chr(b) in "]}>)\n;" else 0 for b in range(256)], np.uint8)
+
+
+class Experts:
+    """The state of the experts and the mixer. `language_model`: whether its distribution is mixed in."""
+
+    def __init__(self, settings: ExpertSettings, language_model: bool) -> None:
+        self.settings = settings
+        active = np.array([k for k in range(CONTEXTS) if settings.contexts >> k & 1], np.int64)
+        contexts, sets = len(active), SETS + language_model
+        inputs = (4 * contexts + 4 + 7) // 8 * 8
+        fresh = ((2 * _COUNTS[:, 1] + 1) << BITS) // (2 * _COUNTS.sum(1) + 2)
+        histories = np.zeros((contexts, 256), np.uint32)
+        histories[:, : len(fresh)] = fresh << 10
+        weights = np.zeros((2048, inputs + 8), np.int32)
+        weights[:, : 4 * contexts + 3] = 4000
+        weights[:, 1 : 4 * contexts : 4] = 0
+        weights[:, inputs : inputs + 2] = 6500 * language_model
+        finals = np.zeros((1024, 16 if language_model else 8), np.int32)
+        finals[:, :sets] = 65536 // sets
+        space = np.zeros(((1 << settings.slot_bits) + contexts + 1) * 16, np.uint32)
+        aligned = -(space.ctypes.data // 4) % 16
+        self.state = State(
+            memory=np.zeros(_MEMORY, np.uint64),
+            ledger=np.zeros(6, np.int64),
+            slots=space[aligned : aligned + len(space) - 16],
+            histories=histories.ravel(),
+            runs=np.full(contexts * 256, 3 << 30, np.uint32),
+            byte_map=np.full(256, 1 << 31, np.uint32),
+            match_map=np.full(64, 3 << 30, np.uint32),
+            matches=np.zeros(1 << _MATCHES, np.uint32),
+            indirect=np.zeros(3 * 65536 + 256, np.uint64),
+            weights=weights,
+            finals=finals,
+            apms=mixer.apm(256 + 65536),
+            model_apm=mixer.apm(256 * language_model),
+            active=active,
+            contexts=np.zeros(CONTEXTS, np.uint64),
+            hashes=np.zeros(contexts, np.uint64),
+            keys=np.zeros(contexts, np.uint64),
+            places=np.zeros(2 * contexts, np.int64),
+            cells=np.zeros(2 * contexts, np.int64),
+            inputs=np.zeros(inputs + 8, np.int32),
+            rows=np.zeros(sets, np.int64),
+            outputs=np.zeros(sets, np.int64),
+            tree=np.zeros(512, np.int64),
+        )
+        self.state.memory[_SLOT_MASK] = (1 << min(_FIRST_SLOTS, settings.slot_bits)) - 1
+        self.state.memory[_MATCH_MASK] = (1 << _FIRST_MATCHES) - 1
+
+    def grow(self, position: int) -> None:
+        """Before the segment at `position`: double the tables that it will fill (both halves keep what is known)."""
+        memory, state = self.state.memory, self.state
+        while (slots := int(memory[_SLOT_MASK]) + 1) < 1 << self.settings.slot_bits and slots < 128 * position:
+            state.slots[slots * 16 : slots * 32] = state.slots[: slots * 16]
+            memory[_SLOT_MASK] = 2 * slots - 1
+        while (matches := int(memory[_MATCH_MASK]) + 1) < 1 << _MATCHES and matches < 8 * position:
+            state.matches[matches : 2 * matches] = state.matches[:matches]
+            memory[_MATCH_MASK] = 2 * matches - 1
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything that the next predictions depend on, by name, as it is in use now."""
+        arrays = dict(zip(State._fields[: State._fields.index("active")], self.state))
+        arrays["slots"] = arrays["slots"][: (int(self.state.memory[_SLOT_MASK]) + 1) * 16]
+        arrays["matches"] = arrays["matches"][: int(self.state.memory[_MATCH_MASK]) + 1]
+        return arrays
+
+
+@inline
+def _fold(value, other):
+    """A hash of two numbers, uint64."""
+    h = (value + _GOLDEN) * _ODD + other
+    h = (h ^ (h >> _FOLD)) * _GOLDEN
+    return h ^ (h >> _FOLD)
+
+
+@inline
+def _known(history, i, distance):
+    """Byte i - distance, uint64, or 0 where nothing is known."""
+    if distance <= i and 4 * distance <= 3 * history.shape[0]:
+        return np.uint64(history[(i - distance) & (history.shape[0] - 1)])
+    return _0
+
+
+@kernel
+def _hash_contexts(state, history, i):
+    m, h = state.memory, state.contexts
+    recent, word, classes = m[_RECENT], m[_WORD], m[_CLASSES]
+    c1, c2, c3 = recent & _BYTE, recent >> _8 & _BYTE, recent >> _16 & _BYTE
+    c12, last4 = recent & _2BYTES, recent & _4BYTES
+    column = min(np.int64(i) - np.int64(m[_LINE]), 255)
+    height = np.int64(m[_LINE]) - np.int64(m[_LINE_ABOVE])
+    above = _known(history, i, height) if column < height else _0
+    bracket = m[_BRACKET]
+    indirect = state.indirect
+    expected = _0
+    if m[_MATCHED] > _0:
+        expected = np.uint64(history[m[_POINTER] & np.uint64(history.shape[0] - 1)]) + np.uint64(256)
+    h[0] = c1
+    h[1] = c12
+    h[2] = recent & _3BYTES
+    h[3] = last4
+    h[4] = recent & _5BYTES
+    h[5] = word
+    h[6] = recent & _6BYTES
+    h[7] = _fold(word, m[_WORD1])
+    h[8] = recent
+    h[9] = _fold(word, c1 | m[_WORD2] << _8)
+    h[10] = c2 | c3 << _8
+    h[11] = c1 | c3 << _8
+    h[12] = indirect[c1] & _2BYTES | c1 << _16
+    h[13] = (indirect[_2BYTES & (c12 + np.uint64(256))] & _2BYTES) << _8 | c1
+    h[14] = (classes & _4BYTES) << _8 | c1
+    h[15] = above | np.uint64(column) << _8 | c1 << _16
+    h[16] = _fold(word, m[_FIRST] | c1 << _8)
+    h[17] = _fold(word, _fold(m[_WORD1], m[_WORD2]))
+    h[18] = recent >> _8 & _3BYTES
+    h[19] = _fold(m[_WORD1], c12)
+    h[20] = _fold(word, m[_BEFORE_WORD])
+    h[21] = _fold(word, m[_WORD3])
+    h[22] = _fold(m[_WORD1], _fold(m[_WORD2], c1))
+    h[23] = _fold(word, bracket)
+    h[24] = last4 | bracket << _48
+    h[25] = classes
+    h[26] = c12 | min(m[_WORD_LENGTH], np.uint64(3)) << _16 | np.uint64(min(column, 3)) << _24 | bracket << _48
+    h[27] = _fold(word, indirect[np.uint64(65792) + (m[_WORD1] & _2BYTES)])
+    h[28] = _fold(indirect[np.uint64(131328) + (last4 * _ODD >> _48)] & _2BYTES, c1)
+    h[29] = recent & np.uint64((1 << 56) - 1)
+    h[30] = expected | c1 << _16 | min(m[_MATCHED], np.uint64(32)) >> np.uint64(3) << _48
+    for k in range(state.active.shape[0]):
+        state.hashes[k] = _fold(np.uint64(k), h[state.active[k]])
+
+
+@inline
+def _find(slots, h, mask):
+    """Place of the slot of hash `h`: one of two neighbours, taken over from the less used one if need be."""
+    check = np.uint32(h >> _48)
+    index = h & mask
+    a, b = index << np.uint64(4), (index ^ _1) << np.uint64(4)
+    if slots[a] >> np.uint32(16) == check:
+        return np.int64(a)
+    if slots[b] >> np.uint32(16) == check:
+        return np.int64(b)
+    if (slots[a + _1] >> np.uint32(18)) & np.uint32(63) > (slots[b + _1] >> np.uint32(18)) & np.uint32(63):
+        a = b
+    slots[a] = check << np.uint32(16)
+    for j in range(1, 16):
+        slots[a + np.uint64(j)] = np.uint32(0)
+    return np.int64(a)
+
+
+@inline
+def _learn_node(node, bit, limit):
+    """A node after one more bit."""
+    p, n = (node & 0x3FFFF) ^ 0x20000, node >> 18 & 63
+    p += (((bit << 18) - p) * np.int64(mixer._RATE[n])) >> 16
+    p = min(max(p, 32), (1 << 18) - 32)
+    return np.int64(_NEXT[(node >> 24) * 2 + bit]) << 24 | min(n + 1, limit) << 18 | (p ^ 0x20000)
+
+
+@kernel
+def _find_slots(state, half):
+    """Slots of every context for this half byte; half: 0, or 16 + the first half. Returns how many were known."""
+    slots, places, hashes, mask = state.slots, state.places, state.hashes, state.memory[_SLOT_MASK]
+    contexts = state.active.shape[0]
+    touched = np.uint32(0)
+    for k in range(contexts):  # ask for all cache lines before the first is needed
+        h = _fold(hashes[k], np.uint64(half))
+        state.keys[k] = h
+        touched ^= slots[(h & mask) << np.uint64(4)]
+    state.memory[_TOUCHED] = np.uint64(touched)
+    hits = 0
+    for k in range(contexts):
+        h = state.keys[k]
+        if half == 0:
+            a = _find(slots, h, mask)
+            places[contexts + k] = a
+        else:
+            run = np.int64(slots[places[contexts + k]])
+            if run & 255 == 0:
+                a = slots.shape[0] - 16 * (contexts - k)
+                for j in range(1, 16):
+                    slots[a + j] = np.uint32(0)
+            else:
+                a = _find(slots, h, mask)
+                if slots[a + 1] == np.uint32(0):
+                    at = 1
+                    for j in range(4):
+                        bit = run >> (11 - j) & 1
+                        slots[a + at] = _learn_node(0, bit, 63)
+                        at = 2 * at + bit
+        places[k] = a
+        hits += slots[a + 1] != np.uint32(0)
+    return hits
+
+
+@kernel
+def _gather(state, node, c0, bit):
+    """Inputs of the mixer for the next bit: four for each context."""
+    slots, x, cells, places = state.slots, state.inputs, state.cells, state.places
+    contexts = state.active.shape[0]
+    for k in range(contexts):
+        m = 4 * k
+        v = np.int64(slots[places[k] + node])
+        cell = -1
+        if v == 0:
+            x[m], x[m + 1], x[m + 2] = 0, 0, 0
+        else:
+            cell = k * 256 + (v >> 24)
+            p = np.int64(state.histories[cell]) >> 10
+            x[m] = stretch(p)
+            x[m + 1] = (p - (1 << 21)) >> 11
+            x[m + 2] = stretch(((v & 0x3FFFF) ^ 0x20000) << 4)
+        cells[k] = cell
+        run = np.int64(slots[places[contexts + k]])
+        cell = -1
+        x[m + 3] = 0
+        if run & 255 > 0 and (run >> 8 & 255 | 256) >> (8 - bit) == c0:
+            cell = k * 256 + min(run & 255, 31) * 8 + bit
+            g = stretch(np.int64(state.runs[cell]) >> 10)
+            x[m + 3] = g if run >> (15 - bit) & 1 else -g
+        cells[contexts + k] = cell
+
+
+@kernel
+def _learn_bit(state, node, bit, y):
+    """Every context's node, bit history and run after bit y."""
+    slots, cells, places = state.slots, state.cells, state.places
+    contexts = state.active.shape[0]
+    for k in range(contexts):
+        a = places[k] + node
+        v = np.int64(slots[a])
+        slots[a] = _learn_node(v, y, 30)
+        cell = cells[k]
+        if cell >= 0:
+            state.histories[cell] = adapt(np.int64(state.histories[cell]), y, 255)
+        cell = cells[contexts + k]
+        if cell >= 0:
+            expected = np.int64(slots[places[contexts + k]]) >> (15 - bit) & 1
+            state.runs[cell] = adapt(np.int64(state.runs[cell]), np.int64(expected == y), 255)
+
+
+@inline
+def _charge(ledger, row, one, bits):
+    """Add what an event of probability one / 2^bits cost."""
+    cost = (bits << mixer.FINE) - log2(one) + ledger[row + 3]
+    ledger[row] += cost >> 24
+    ledger[row + 3] = cost & 0xFFFFFF
+
+
+@kernel
+def code_byte(state, history, i, frequencies, coder_state, message, decoding):
+    """Predict, code and learn the byte at position i (int64), which is returned.
+
+    history: uint8[2^k]; frequencies: uint32[256], each > 0, sum 2^24, or of length 0;
+    message: uint8 (writable), written at the coder's position with room, or read.
+    """
+    memory, x, rows, outputs, tree = state.memory, state.inputs, state.rows, state.outputs, state.tree
+    ring = history.shape[0] - 1
+    experts = x.shape[0] - 8
+    contexts = state.active.shape[0]
+    modelled = frequencies.shape[0] > 0
+    recent = np.int64(memory[_RECENT] & _2BYTES)
+    c1, c2 = recent & 255, recent >> 8
+    classes = np.int64(memory[_CLASSES] & _BYTE)
+    word_length = min(np.int64(memory[_WORD_LENGTH]), 15)
+    _hash_contexts(state, history, i)
+    if modelled:
+        for j in range(256):
+            tree[256 + j] = np.int64(frequencies[j])
+        for j in range(255, 0, -1):
+            tree[j] = tree[2 * j] + tree[2 * j + 1]
+    matched = np.int64(memory[_MATCHED])
+    expected = 0
+    if matched > 0:
+        expected = np.int64(history[np.int64(memory[_POINTER]) & ring]) | 256
+    rate = max(10, 48 >> min(i >> 17, 20))
+    byte = 0 if decoding else np.int64(history[i & ring])
+    c0, node, hits = 1, 1, 0
+    for bit in range(8):
+        if bit & 3 == 0:
+            hits = _find_slots(state, 0 if bit == 0 else c0)
+            node = 1
+        _gather(state, node, c0, bit)
+        m = 4 * contexts
+        x[m] = stretch(np.int64(state.byte_map[c0]) >> 10)
+        length = 0
+        if matched > 0 and expected >> (8 - bit) == c0:
+            length = matched if matched < 16 else 16 + min((matched - 16) >> 2, 15)
+            g = stretch(np.int64(state.match_map[length]) >> 10)
+            sure = min(matched, 32) * 16
+            up = expected >> (7 - bit) & 1
+            x[m + 1], x[m + 2] = (g, sure) if up else (-g, -sure)
+        else:
+            x[m + 1], x[m + 2] = 0, 0
+        x[m + 3] = 256
+        model = 0
+        if modelled:
+            model = (log2(tree[2 * c0 + 1]) - log2(tree[2 * c0]) >> 24) * 11357 >> 26
+            x[experts] = min(max(model, -3071), 3071)
+            model = min(max(model, -mixer.LIMIT), mixer.LIMIT)
+            x[experts + 1] = stretch(refine(state.model_apm, c0, model))
+            rows[7] = 1792 + min(abs(model) >> 7, 15) * 8 + bit
+        rows[0] = c0
+        rows[1] = 256 + length * 8 + bit
+        rows[2] = 512 + c1
+        rows[3] = 768 + hits * 8 + bit
+        rows[4] = 1024 + classes
+        rows[5] = 1280 + c2
+        rows[6] = 1536 + (word_length << 4 | classes >> 4)
+        mix(x, state.weights, rows, outputs)
+        finals = state.finals
+        a, b = 0, 0
+        for k in range(rows.shape[0]):
+            a += outputs[k] * np.int64(finals[c0, k])
+            b += outputs[k] * np.int64(finals[256 + hits * 8 + bit, k])
+        a = min(max((a + 32768) >> 16, -mixer.LIMIT), mixer.LIMIT)
+        b = min(max((b + 32768) >> 16, -mixer.LIMIT), mixer.LIMIT)
+        mixed = (a + b) >> 1
+        one = 2 * squash(mixed) + refine(state.apms, c0, mixed) + refine(state.apms, 256 + (c1 << 8 | c0), mixed)
+        one = min(max(one >> 2, 16), (1 << BITS) - 16)
+        if decoding:
+            y = np.int64(decode_bit(coder_state, message, np.uint64(one), np.uint64(BITS)))
+        else:
+            y = byte >> (7 - bit) & 1
+            encode_bit(coder_state, message, np.uint64(one), np.uint64(BITS), np.uint64(y))
+        _charge(state.ledger, MIX, one if y else (1 << BITS) - one, BITS)
+        train(x, state.weights, rows, outputs, y, rate)
+        ea = ((y << 16) - (squash(a) >> 6)) * 2
+        eb = ((y << 16) - (squash(b) >> 6)) * 2
+        for k in range(rows.shape[0]):
+            finals[c0, k] += (outputs[k] * ea + 0x20000) >> 18
+            finals[256 + hits * 8 + bit, k] += (outputs[k] * eb + 0x20000) >> 18
+        learn_refine(state.apms, c0, mixed, y, 64)
+        learn_refine(state.apms, 256 + (c1 << 8 | c0), mixed, y, 64)
+        if modelled:
+            learn_refine(state.model_apm, c0, model, y, 64)
+        _learn_bit(state, node, bit, y)
+        state.byte_map[c0] = adapt(np.int64(state.byte_map[c0]), y, 255)
+        if length > 0:
+            hit = np.int64((expected >> (7 - bit) & 1) == y)
+            state.match_map[length] = adapt(np.int64(state.match_map[length]), hit, 1000)
+        c0 = c0 * 2 + y
+        node = node * 2 + y
+    byte = c0 & 255
+    if modelled:
+        _charge(state.ledger, MODEL, tree[c0], 24)
+    if decoding:
+        history[i & ring] = byte
+    _learn_byte(state, history, i, byte, expected)
+    return byte
+
+
+@kernel
+def _learn_byte(state, history, i, new, expected):
+    """Runs, words, lines and matches after the byte `new` at position i."""
+    m, slots, indirect = state.memory, state.slots, state.indirect
+    contexts = state.active.shape[0]
+    for k in range(contexts):
+        a = state.places[contexts + k]
+        run = np.int64(slots[a])
+        count = min((run & 255) + 1, 255) if run & 255 > 0 and run >> 8 & 255 == new else 1
+        slots[a] = run & 0xFFFF0000 | new << 8 | count
+    byte = np.uint64(new)
+    recent, word = m[_RECENT], m[_WORD]
+    c1 = recent & _BYTE
+    for at in (c1, np.uint64(256) + (recent & _2BYTES), np.uint64(131328) + ((recent & _4BYTES) * _ODD >> _48)):
+        indirect[at] = indirect[at] << _8 | byte
+    lower = byte
+    if byte >= np.uint64(65) and byte <= np.uint64(90):
+        lower = byte + np.uint64(32)
+    if (lower >= np.uint64(97) and lower <= np.uint64(122)) or byte >= np.uint64(128):
+        if word == _0:
+            m[_BEFORE_WORD] = c1
+        m[_WORD] = _fold(word, lower)
+        m[_WORD_LENGTH] += _1
+    elif word != _0:
+        indirect[np.uint64(65792) + (m[_WORD1] & _2BYTES)] = word
+        m[_WORD3], m[_WORD2], m[_WORD1], m[_WORD] = m[_WORD2], m[_WORD1], word, _0
+        m[_WORD_LENGTH] = _0
+    kind = _BRACKETS[byte]
+    if kind > 0:
+        m[_BRACKET] = byte if kind == 1 else _0
+    m[_CLASSES] = m[_CLASSES] << np.uint64(4) | _CLASS[byte]
+    if new == 10:
+        m[_LINE_ABOVE], m[_LINE], m[_FIRST] = m[_LINE], np.uint64(i + 1), _0
+    elif np.uint64(i) == m[_LINE]:
+        m[_FIRST] = byte
+    recent = recent << _8 | byte
+    m[_RECENT] = recent
+    m[_SEEN] = np.uint64(i + 1)
+    _learn_match(state, history, i + 1, new, expected)
+
+
+@kernel
+def _learn_match(state, history, i, new, expected):
+    """Go on with the match, or look the last bytes up; i is the position now reached."""
+    m, matches = state.memory, state.matches
+    ring, reach = history.shape[0] - 1, 3 * (history.shape[0] >> 2)
+    length, pointer = np.int64(m[_MATCHED]), np.int64(m[_POINTER]) + 1
+    if length > 0:
+        length = min(length + 1, 65535) if expected & 255 == new else 0
+    at = np.int64(_fold(m[_RECENT] & _6BYTES, _0) & m[_MATCH_MASK])
+    if length > 0 and i - pointer > reach:
+        length = 0
+    if length == 0 and i >= _SHORTEST:
+        distance = (i - np.int64(matches[at])) & 0xFFFFFFFF
+        if 0 < distance <= min(i, reach):
+            pointer = i - distance
+            most = min(_LONGEST, pointer, reach - distance)
+            while length < most and history[(pointer - 1 - length) & ring] == history[(i - 1 - length) & ring]:
+                length += 1
+            if length < _SHORTEST:
+                length = 0
+    matches[at] = i
+    m[_MATCHED], m[_POINTER] = np.uint64(length), np.uint64(pointer)
+
+
+@kernel
+def encode_segment(state, history, start, stop, frequencies, coder_state, message):
+    """Code history[start:stop] (absolute positions); frequencies: uint32[stop - start, 256] or [0, 256]."""
+    for i in range(start, stop):
+        f = frequencies[i - start] if frequencies.shape[0] > 0 else frequencies[:0].ravel()
+        code_byte(state, history, i, f, coder_state, message, False)
+
+
+@kernel
+def decode_segment(state, history, start, stop, coder_state, message):
+    """Write history[start:stop] from a message coded without a language model."""
+    none = np.zeros(0, np.uint32)
+    for i in range(start, stop):
+        code_byte(state, history, i, none, coder_state, message, True)

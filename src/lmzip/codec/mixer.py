@@ -1,0 +1,139 @@
+"""Logistic mixing in integers (Mahoney's PAQ family): tables, adaptive probabilities, mixer, APM.
+
+Units. A probability of a 1 bit is an integer of 22 bits; its logit, `stretch`, counts 1/256 nat and
+stays in [-3071, 3071]. A weight of 1.0 is 2^16 and stays inside +-2^19, an input inside +-2047, so a
+product fits 31 bits; shifted by 8, up to 256 of them sum inside int32. Nothing here is a float, and all
+tables are built from whole numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kernel import inline, kernel
+
+BITS = 22  # of a probability
+LIMIT = 3071  # largest stretch
+BUCKETS = 33  # of an APM row
+FINE = 44  # fraction bits of log2
+_INPUT = 2047
+_ROUND = np.int32(1 << 17)
+_WEIGHT = np.int32((1 << 19) - 1)
+_0, _8, _18 = np.int32(0), np.int32(8), np.int32(18)
+
+
+def _tables():
+    def exponential(steps):  # e^(1/steps), 80 fraction bits
+        total, term, k = 0, 1 << 80, 0
+        while term:
+            total, k = total + term, k + 1
+            term //= steps * k
+        return total
+
+    powers = [1 << 80]
+    for _ in range(LIMIT):
+        powers.append(powers[-1] * exponential(256) >> 80)
+    upper = [(power << 32) // (power + (1 << 80)) for power in powers]
+    wide = np.array([(1 << 32) - p for p in upper[:0:-1]] + upper, np.int64)
+    middle = (np.arange(4096, dtype=np.int64) << 20) + (1 << 19)
+    logit = np.clip(np.searchsorted(wide, middle) - LIMIT, -_INPUT, _INPUT)
+    log2 = []  # of (4096 + k) / 4096: square, and a bit is 1 where the square passes 2
+    for k in range(4096):
+        x, bits = (4096 + k) << 52, 0
+        for _ in range(FINE):
+            x = x * x >> 64
+            bits <<= 1
+            if x >> 65:
+                x, bits = x >> 1, bits | 1
+        log2.append(bits)
+    return (wide >> (32 - BITS)).astype(np.int32), logit.astype(np.int16), np.array(log2, np.int64)
+
+
+_SQUASH, _STRETCH, _LOG2 = _tables()
+_RATE = np.array([65536 * 2 // (2 * n + 3) for n in range(1024)], np.int32)  # 1 / (n + 1.5)
+
+
+@inline
+def squash(logit):
+    """Probability (22 bits) of a logit (1/256 nat), which is clamped to +-3071."""
+    return np.int64(_SQUASH[min(max(logit, -LIMIT), LIMIT) + LIMIT])
+
+
+@inline
+def stretch(probability):
+    """Logit (1/256 nat, within +-2047) of a probability of 22 bits."""
+    return np.int64(_STRETCH[probability >> 10])
+
+
+@kernel
+def log2(n):
+    """Base-2 logarithm of 1 <= n < 2^30, int64 in units of 2^-44, good to a few units."""
+    up, down = 0, 0
+    while n << up < 4096:
+        up += 1
+    while n >> down > 8191:
+        down += 1
+    top = n << up >> down
+    r = ((n << up) - (top << down) << FINE) // (top << down)  # n = top (1 + r), r < 2^-12: series of ln(1 + r)
+    square = (r >> 2) * (r >> 2) >> (FINE - 4)
+    r += (square * r >> FINE) // 3 - square // 2
+    return ((12 + down - up) << FINE) + _LOG2[top & 4095] + (r * 1549082005 >> 30)
+
+
+@kernel
+def code_length(one, bits):
+    """Bits that an event of probability one / 2^bits costs, int64 in units of 2^-20 bit."""
+    return ((np.int64(bits) << FINE) - log2(np.int64(one)) + (1 << 23)) >> 24
+
+
+@inline
+def adapt(cell, bit, limit):
+    """A probability (22 bits) and its count (10 bits) after one more bit, at rate 1 / (count + 1.5)."""
+    p, n = cell >> 10, cell & 1023
+    p += ((bit << BITS) - p) * np.int64(_RATE[n]) >> 16
+    return p << 10 | min(n + 1, limit)
+
+
+@kernel
+def mix(inputs, weights, rows, outputs):
+    """Dot products (logits, clamped) of int32 `inputs` with the weight sets that `rows` selects."""
+    for k in range(rows.shape[0]):
+        w = weights[rows[k], : inputs.shape[0]]
+        total = _0
+        for j in range(inputs.shape[0]):
+            total = np.int32(total + (np.int32(inputs[j] * w[j]) >> _8))
+        outputs[k] = min(max((np.int64(total) + 128) >> 8, -LIMIT), LIMIT)
+
+
+@kernel
+def train(inputs, weights, rows, outputs, bit, rate):
+    """Move each selected weight set down the gradient of its own code length; rate <= 64."""
+    for k in range(rows.shape[0]):
+        error = np.int32((((bit << BITS) - squash(outputs[k])) * rate) >> 10)  # within +-2^18
+        w = weights[rows[k], : inputs.shape[0]]
+        for j in range(inputs.shape[0]):
+            step = np.int32(np.int32(inputs[j] * error) + _ROUND) >> _18
+            w[j] = min(max(np.int32(w[j] + step), -_WEIGHT), _WEIGHT)
+
+
+@inline
+def refine(table, row, logit):
+    """An adaptive map of one probability: table[row] interpolated at `logit` (APM, 33 buckets, 22 bits)."""
+    place = logit + LIMIT + 1
+    bucket = row * BUCKETS + place // 192
+    part = place % 192
+    low, high = np.int64(table[bucket]) >> 10, np.int64(table[bucket + 1]) >> 10
+    return (low * (192 - part) + high * part) // 192
+
+
+@inline
+def learn_refine(table, row, logit, bit, limit):
+    """Move the bucket nearest to `logit` towards `bit`."""
+    bucket = row * BUCKETS + (logit + LIMIT + 1 + 96) // 192
+    table[bucket] = adapt(np.int64(table[bucket]), bit, limit)
+
+
+def apm(rows):
+    """Identity maps, uint32[rows * 33]."""
+    logit = np.clip(np.arange(BUCKETS) * 192 - LIMIT - 1, -LIMIT, LIMIT)
+    return np.tile((_SQUASH[logit + LIMIT].astype(np.uint32)) << 10 | 6, rows)

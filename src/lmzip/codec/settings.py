@@ -1,0 +1,53 @@
+"""Settings that travel in the header, with the bounds that a receiver accepts; imports nothing, so `info` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Sizes of the language model. Powers of two, for sums over them go in halves."""
+
+    layers: int = 1
+    width: int = 128
+    heads: int = 2
+    hidden: int = 256
+    window: int = 64
+    table_bits: int = 18
+
+    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
+        "layers": (1, 128),
+        "width": (16, 2048),
+        "heads": (1, 128),
+        "hidden": (16, 2048),
+        "window": (4, 1024),
+        "table_bits": (8, 24),
+    }
+
+    def __post_init__(self) -> None:
+        size = self.width // self.heads
+        if self.width & (self.width - 1) or self.heads * size != self.width or size & (size - 1) or size < 4:
+            raise ValueError("width and width / heads must be powers of two, the latter at least 4")
+        if self.window & (self.window - 1) or self.hidden % 8:
+            raise ValueError("window must be a power of two and hidden a multiple of 8")
+
+    def memory(self) -> int:
+        """Bytes that the state takes when every row of the six tables is in use, about."""
+        trunk = self.layers * self.width * (4 * self.width + 2 * self.hidden) + 256 * self.width
+        return (6 << self.table_bits) * 4 * (self.width + 1) + trunk * 25
+
+
+@dataclass(frozen=True)
+class ExpertSettings:
+    """What a receiver must know of the experts: log2 of the most slots, and which contexts are used, a bit for each."""
+
+    slot_bits: int = 22
+    contexts: int = sum(1 << k for k in (*range(6), *range(7, 17), 19, 20, *range(23, 27), 30))
+
+    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {"slot_bits": (10, 26), "contexts": (1, (1 << 31) - 1)}
+
+    def memory(self) -> int:
+        """Bytes that the state takes, about: a slot has 64."""
+        return (64 << self.slot_bits) + (24 << 20)

@@ -1,0 +1,108 @@
+"""Outputs that appear whole or not at all: written beside their name, checked, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from . import checkpoint
+from .errors import FileError, system_error
+
+SUFFIX = ".lmz"
+
+
+class Output:
+    """The file `target` in the making. It is `file` until `publish`; `discard` or `keep` if it comes to nothing."""
+
+    def __init__(self, target: Path, *, force: bool = False, resume: bool = False) -> None:
+        self.target, self.force = target, force
+        self.part = target.with_name(target.name + ".lmzip-part")
+        self.snapshot = target.with_name(target.name + ".lmzip-state")
+        self.direct = target.exists() and not target.is_file() and not target.is_dir()  # /dev/null, a fifo
+        if target.is_dir():
+            raise FileError(f"{target} is a directory; name a file with -o")
+        if not self.direct and os.path.lexists(target) and not force:
+            raise FileError(f"{target} exists; add -f to overwrite it, or name another with -o")
+        if self.snapshot.exists() and not (force or resume):
+            raise FileError(f"{self.snapshot} is from an interrupted run; add --resume to go on, or -f to begin again")
+        try:
+            if self.direct:
+                self.file: BinaryIO = open(target, "wb")  # noqa: SIM115
+                return
+            self.file = os.fdopen(
+                os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600), "r+b"
+            )
+            self._lock()
+            if not resume or not self.snapshot.exists():
+                checkpoint.remove(self.snapshot)
+                self.file.truncate(0)
+        except OSError as error:
+            raise system_error(error, f"can't write {target}") from error
+
+    def _lock(self) -> None:
+        """Two runs that write the same output would spoil each other's work."""
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.file.close()
+                raise FileError(f"another lmzip is writing {self.target}; wait for it, or stop it") from None
+
+    def publish(self, like: os.stat_result | None = None) -> None:
+        """Give the file its name, with the mode and the time of change of `like`, or as any new file has them."""
+        try:
+            self.file.flush()
+            if self.direct:
+                self.file.close()
+                return
+            os.fsync(self.file.fileno())
+            if like is not None and stat.S_ISREG(like.st_mode):
+                os.chmod(self.part, stat.S_IMODE(like.st_mode) & 0o777)
+                os.utime(self.part, ns=(like.st_atime_ns, like.st_mtime_ns))
+            else:
+                mask = os.umask(0)
+                os.umask(mask)
+                os.chmod(self.part, 0o666 & ~mask)
+            self.file.close()
+            if self.force:
+                os.replace(self.part, self.target)
+            else:
+                self._rename_to_new()
+        except OSError as error:
+            raise system_error(error, f"can't write {self.target}") from error
+        checkpoint.remove(self.snapshot)
+
+    def _rename_to_new(self) -> None:
+        """Never onto a file that came into being meanwhile."""
+        try:
+            os.link(self.part, self.target)
+        except FileExistsError:
+            raise FileError(f"{self.target} has come into being meanwhile; add -f to overwrite it") from None
+        except OSError:  # no hard links here
+            if os.path.lexists(self.target):
+                raise FileError(f"{self.target} has come into being meanwhile; add -f to overwrite it") from None
+            os.rename(self.part, self.target)
+            return
+        os.unlink(self.part)
+
+    def keep(self) -> bool:
+        """Leave what there is for --resume, if there is a checkpoint; was there one?"""
+        if self.direct or not self.snapshot.exists():
+            self.discard()
+            return False
+        self.file.close()
+        return True
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+        if not self.direct:
+            with contextlib.suppress(OSError):
+                self.part.unlink(missing_ok=True)
+                checkpoint.remove(self.snapshot)

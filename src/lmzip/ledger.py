@@ -1,0 +1,135 @@
+"""The ledger: what every byte of an archive is spent on, and the description length of the data."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from .codec.message import NLL_BITS, Footer
+
+ASSUMED = ("python", "numpy", "numba", "torch")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Rows in bytes; `nll` is the sum of the coded probabilities' code lengths in 2^-20 bit.
+
+    archive = transcript + code + container; description length = archive + prior + code_left_out.
+    """
+
+    original: int
+    transcript: int
+    nll: int
+    code: int
+    container: int
+    prior: int = 0
+    code_left_out: int = 0
+    frames: int = 0
+    shares: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, footer: Footer, transcript: int, archive: int, blob: int, shares: dict[str, int] | None = None
+    ) -> Ledger:
+        """`transcript`: bytes of all payloads; `archive`: size of the file; `blob`: size of the code it could carry."""
+        return cls(
+            original=footer.length,
+            transcript=transcript,
+            nll=footer.nll,
+            code=footer.code_size,
+            container=archive - transcript - footer.code_size,
+            code_left_out=0 if footer.code_size else blob,
+            frames=len(footer.sizes),
+            shares=shares or {},
+        )
+
+    @property
+    def nll_bits(self) -> float:
+        return self.nll / (1 << NLL_BITS)
+
+    @property
+    def archive(self) -> int:
+        return self.transcript + self.code + self.container
+
+    @property
+    def description_length(self) -> int:
+        return self.archive + self.prior + self.code_left_out
+
+    def as_dict(self) -> dict[str, Any]:
+        """The keys of `lmzip info --json`."""
+        return {
+            "original": self.original,
+            "transcript": self.transcript,
+            "nll_bits": self.nll_bits,
+            "coder_overhead": self.transcript - self.nll_bits / 8,
+            "code": self.code,
+            "container": self.container,
+            "archive": self.archive,
+            "prior": self.prior,
+            "code_left_out": self.code_left_out,
+            "description_length": self.description_length,
+            "frames": self.frames,
+            "shares_bits": {name: value / (1 << NLL_BITS) for name, value in self.shares.items()},
+        }
+
+    def table(self, others: dict[str, int] | None = None) -> str:
+        """The ledger as text; `others` are sizes of the same data by other compressors."""
+
+        def row(name: str, value: float, note: str = "") -> str:
+            bpb = f"{8 * value / self.original:8.4f} bpb" if self.original else " " * 12
+            return f"{name:<20}{value:>16,.0f} B {bpb}  {note}".rstrip()
+
+        rows = [
+            row("original", self.original, f"in {self.frames} frame{'s' * (self.frames != 1)}"),
+            row("transcript", self.transcript, "what the predictor did not know"),
+            row("  ΣNLL / 8", self.nll_bits / 8, "the model's own code length"),
+            row("  coder overhead", self.transcript - self.nll_bits / 8),
+            row("code", self.code, "the decoder, as sent" if self.code else "left out"),
+            row("container", self.container, "header, frame heads, digests, footer"),
+            row("archive", self.archive, "= transcript + code + container"),
+        ]
+        if self.prior:
+            rows.append(row("prior", self.prior))
+        if self.code_left_out:
+            rows.append(row("code left out", self.code_left_out))
+        rows.append(row("description length", self.description_length, "= archive + prior + code left out"))
+        rows += [
+            row(f"  {name} alone", value / (8 << NLL_BITS)) for name, value in self.shares.items() if name != "mix"
+        ]
+        rows += [row(name, size) for name, size in (others or {}).items()]
+        rows.append(f"assumed, not counted: {versions()}")
+        return "\n".join(rows)
+
+    def advice(self) -> str | None:
+        """When the code is more than a tenth of the archive."""
+        if 10 * self.code > self.archive:
+            share = 100 * self.code / self.archive
+            return f"the code is {share:.0f} % of the archive; --no-code saves its {self.code:,} bytes"
+        return None
+
+
+def versions() -> str:
+    """The software that every receiver is taken to have."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = [f"Python {platform.python_version()}"]
+    for name in ASSUMED[1:]:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(name)
+    return ", ".join(found)
+
+
+def peers(original: BinaryIO) -> dict[str, int]:
+    """Sizes of the same bytes by gzip -9, bzip2 -9 and xz -9e."""
+    data = original.read()
+    return {
+        "gzip -9": len(gzip.compress(data, 9, mtime=0)),
+        "bzip2 -9": len(bz2.compress(data, 9)),
+        "xz -9e": len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)),
+    }

@@ -1,0 +1,85 @@
+"""What an archive may cost whoever decodes it, judged from its header and frame heads before anything is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .codec.message import Header
+from .errors import LimitError
+
+MB, GB = 10**6, 10**9
+RATE = 3e9  # operations per second that estimates of time assume; measured on one core of 2024
+BASE = 450 * MB  # Python, torch and numba themselves
+EXPANSION = 256  # output and work are bounded by so many times the archive's own size, beyond a first allowance
+
+
+def memory(header: Header) -> int:
+    """Bytes that coding takes, about."""
+    parts = sum(part.memory() for part in (header.model, header.experts) if part is not None)
+    at_once = 4096 * header.streams * header.segment  # a distribution over bytes at every position
+    if model := header.model:
+        rows = header.streams * (header.segment + model.window)
+        at_once += 4 * rows * model.layers * (20 * model.width + 4 * model.hidden)
+    return BASE + parts + at_once + 6 * header.frame_size + (1 << 24)
+
+
+def work(header: Header) -> int:
+    """Arithmetic operations per byte of original, about."""
+    total = 1000
+    if model := header.model:
+        weights = model.layers * model.width * (4 * model.width + 2 * model.hidden) + 512 * model.width
+        total += 6 * weights * (1 + header.replay)
+    if header.experts:
+        total += 15_000
+    return total
+
+
+def seconds(header: Header, length: int) -> float:
+    """Time to code `length` bytes, about."""
+    return work(header) * length / RATE
+
+
+def readable_time(amount: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if amount >= 2 * size:
+            return f"{amount / size:.0f} {unit}"
+    return f"{amount:.0f} s"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps in bytes, bytes and operations; None: the default, which grows with the archive's own size."""
+
+    memory: int = 4 * GB
+    output: int | None = None
+    work: int | None = None
+
+    def check_header(self, header: Header) -> None:
+        """Before anything is allocated."""
+        if (need := memory(header)) > self.memory:
+            raise LimitError(
+                f"the archive asks for {need / MB:,.0f} MB of memory, the limit is {self.memory / MB:,.0f}; "
+                "raise it with --max-memory if you trust the archive"
+            )
+
+    def check_payload(self, header: Header, size: int) -> None:
+        """Before a payload is read."""
+        if memory(header) + size > self.memory:
+            raise LimitError(f"a frame has {size:,} bytes; raise --max-memory if you trust the archive")
+
+    def check_length(self, header: Header, length: int, coded: int, read: int) -> None:
+        """Before a frame is rebuilt: `length` bytes of output in all with it, `coded` of them to be predicted,
+        `read` bytes of archive so far."""
+        most = (1 << 27) + EXPANSION * read if self.output is None else self.output
+        if length > most:
+            raise LimitError(
+                f"the output is {length:,} bytes or more, the limit is {most:,}; "
+                "raise it with --max-output if you trust the archive"
+            )
+        # Ten minutes' worth, and more for what an archive of this size may well hold.
+        allowed = int(600 * RATE) + work(header) * EXPANSION * read if self.work is None else self.work
+        if (need := work(header) * coded) > allowed:
+            raise LimitError(
+                f"the output takes {need:,} operations or more (about {readable_time(need / RATE)}), the limit is "
+                f"{allowed:,}; raise it with --max-work if you trust the archive"
+            )

@@ -1,0 +1,100 @@
+"""What looks on while frames are coded: the bar, the checkpoints, the signals that interrupt."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .errors import Interrupted
+
+CHECKPOINT_SECONDS = 120.0
+
+
+class Watch:
+    """Nobody looks on; the base of what does.
+
+    The coder calls `step` at segment boundaries, with the bytes done, the code length so far in bits, and a function
+    that saves a checkpoint.
+    """
+
+    def begin(self, total: int | None, done: int = 0) -> None:
+        """`total` bytes of original are expected; None: unknown."""
+
+    def step(self, done: int, bits: float, save: Callable[[], None] | None = None) -> None:
+        """So far, so good."""
+
+    def close(self) -> None:
+        """It is over, one way or the other."""
+
+
+class Bar(Watch):
+    """A tqdm bar with bytes, bpb so far, KB/s and the time left, on a terminal; checkpoints; signals."""
+
+    def __init__(self, name: str, *, show: bool, every: float = CHECKPOINT_SECONDS) -> None:
+        self.name, self.show, self.every = name, show, every
+        self.saved = time.monotonic()
+        self.bar: Any = None
+
+    def begin(self, total: int | None, done: int = 0) -> None:
+        if self.show:
+            from tqdm import tqdm
+
+            self.bar = tqdm(
+                total=total, initial=done, desc=self.name, unit="B", unit_scale=True, file=sys.stderr, leave=False
+            )
+
+    def step(self, done: int, bits: float, save: Callable[[], None] | None = None) -> None:
+        if self.bar is not None:
+            if done and bits:
+                self.bar.set_postfix_str(f"{bits / done:.3f} bpb", refresh=False)
+            self.bar.update(done - self.bar.n)
+        if save and (_stop.asked or time.monotonic() - self.saved >= self.every):
+            save()
+            self.saved = time.monotonic()
+        if _stop.asked:
+            raise Interrupted("interrupted")
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class _Stop:
+    """Has a signal asked to stop? Between segments it is honoured at the next boundary, elsewhere at once."""
+
+    asked = False
+    deferring = False
+
+    def handle(self, number: int, frame: Any) -> None:
+        if not self.deferring or self.asked:  # a second Ctrl-C doesn't wait
+            raise Interrupted("interrupted")
+        self.asked = True
+
+
+_stop = _Stop()
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise Interrupted, inside `deferred` only at the next segment boundary."""
+    before = {number: signal.signal(number, _stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    _stop.asked = False
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Inside, a frame is being coded: a signal waits for the next `Watch.step`."""
+    _stop.deferring = True
+    try:
+        yield
+    finally:
+        _stop.deferring = False

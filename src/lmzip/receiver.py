@@ -1,0 +1,336 @@
+"""The receiver: an archive becomes the original again, checked frame by frame, within limits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import checkpoint, engine, pool
+from .codec.cache import source_digest
+from .codec.message import CODED, END, FILLED, NLL_BITS, DamageError, Footer, Frame, Header, MessageError, Reader
+from .codec.receive import complete, rebuild
+from .errors import UsageError, archive_errors
+from .ledger import Ledger
+from .limits import Limits
+from .progress import Watch, deferred
+from .sender import rewind, sync
+
+
+class Receiver:
+    """One archive being read from `source`, its original written to `sink`. `snapshot`: see Sender."""
+
+    def __init__(
+        self, source: BinaryIO, sink: BinaryIO, limits: Limits, watch: Watch, snapshot: Path | None = None
+    ) -> None:
+        self.reader, self.sink, self.limits, self.watch, self.snapshot = Reader(source), sink, limits, watch, snapshot
+        self.written = self.coded = self.transcript = 0
+        self.bits = 0.0
+        self.code = b""
+        self.state: Any = None
+
+    def header(self) -> Header:
+        """The archive's header, once."""
+        if self.reader.header is None:
+            with archive_errors():
+                self.reader.read_header()
+        header = self.reader.header
+        assert header is not None
+        if header.prior is not None:
+            raise UsageError(f"the archive builds on prior {header.prior.hex()[:16]}, which this version can't load")
+        self.limits.check_header(header)
+        return header
+
+    def frames(self, before_footer: Callable[[], None] | None = None) -> Iterator[tuple[Frame, bytes]]:
+        """Every frame, its payload whole and its cost within the limits; then footer, code and end are checked."""
+        header, reader = self.header(), self.reader
+        while frame := reader.read_frame():
+            self.limits.check_payload(header, frame.size)
+            self.coded += frame.length if frame.kind == CODED else 0
+            self.limits.check_length(header, reader.length, self.coded, reader.position)
+            payload = reader.read_payload(frame)
+            self.transcript += frame.size
+            yield frame, payload
+        if before_footer:
+            before_footer()
+        reader.read_footer()
+        self.code = reader.read_code()
+
+    def run(self, resume: bool = False) -> Ledger:
+        """Read the archive to its end, and write the original."""
+        header = self.header()
+        self.state = engine.Predictor(header)
+        with archive_errors():
+            done, resumed = self.resume() if resume else (0, None)
+            for frame, payload in self.frames():
+                if frame.number < done:
+                    self.reader.leaves += self.resumed_leaf(frame)
+                    continue
+                if header.independent_frames and not resumed:
+                    self.state = engine.Predictor(header)
+                watch = self.look(frame, payload)
+                with deferred():
+                    if resumed and resumed[0]["position"]:
+                        decoding = self.resume_frame(frame, payload, *resumed)
+                        data, digest = complete(self.state, frame, decoding, watch)
+                    else:
+                        data, digest = rebuild(self.state, frame, payload, watch)
+                resumed = None
+                self.add(frame, data, digest)
+                self.watch.step(self.written, self.bits, self.saver(None))
+        return self.finish()
+
+    def run_parallel(self, processes: int) -> Ledger:
+        """The same for independent frames, over several processes."""
+        header, waiting = self.header(), deque[tuple[Frame, Future]]()
+
+        def take() -> None:
+            frame, future = waiting.popleft()
+            self.add(frame, *future.result())
+            self.watch.step(self.written, self.bits)
+
+        def drain() -> None:
+            while waiting:
+                take()
+
+        with archive_errors(), pool.processes(processes) as workers:
+            for frame, payload in self.frames(before_footer=drain):
+                waiting.append((frame, workers.submit(pool.decode, header, frame, payload)))
+                if len(waiting) > 2 * processes:
+                    take()
+        return self.finish()
+
+    def add(self, frame: Frame, data: Any, digest: bytes) -> None:
+        """Publish a frame's data; its digest held."""
+        self.reader.leaves += digest
+        self.sink.write(data)
+        self.written += frame.length
+        self.bits += frame.nll / (1 << NLL_BITS)
+
+    def finish(self) -> Ledger:
+        self.sink.flush()
+        footer = self.reader.footer
+        assert footer is not None
+        return Ledger.of(footer, self.transcript, self.reader.position, pool.code_size())
+
+    def look(self, frame: Frame, payload: bytes) -> Callable[[Any], None]:
+        """What happens between segments."""
+
+        def watch(decoding: Any) -> None:
+            bits = self.bits + decoding.nll / (1 << NLL_BITS)
+            self.watch.step(self.written + decoding.position, bits, self.saver(decoding))
+
+        return watch
+
+    def saver(self, decoding: Any) -> Callable[[], None] | None:
+        return None if self.snapshot is None else lambda: self.save(decoding)
+
+    def save(self, decoding: Any) -> None:
+        """Write a checkpoint."""
+        assert self.snapshot is not None
+        assert self.reader.header is not None
+        sync(self.sink)
+        meta = {
+            "what": "decode",
+            "codec": source_digest(),
+            "header": self.reader.header.pack().hex(),
+            "leaves": self.reader.leaves.hex(),
+            "written": self.written,
+            "bits": self.bits,
+            "position": 0 if decoding is None else decoding.position,
+        }
+        checkpoint.save(self.snapshot, meta, self.state, decoding)
+
+    def resume(self) -> tuple[int, tuple[dict, dict, dict] | None]:
+        """Take up where the last checkpoint left off: frames done, and the checkpoint, if there is one."""
+        if self.snapshot is None or not self.snapshot.exists():
+            return 0, None
+        meta, state, frame = checkpoint.load(self.snapshot)
+        ours = ("decode", source_digest(), self.header().pack().hex())
+        if (meta["what"], meta["codec"], meta["header"]) != ours:
+            raise UsageError("the interrupted run was of another archive or version; give that, or begin again with -f")
+        self.saved_leaves = bytes.fromhex(meta["leaves"])
+        self.written, self.bits = meta["written"], meta["bits"]
+        rewind(self.sink, self.written)
+        self.state.restore(state, meta["position"])
+        return len(self.saved_leaves) // 32, (meta, state, frame)
+
+    def resumed_leaf(self, frame: Frame) -> bytes:
+        """The digest of a frame that was written before the interruption."""
+        digest = self.saved_leaves[32 * frame.number : 32 * frame.number + 32]
+        if digest[:8] != frame.data_digest:
+            raise UsageError("the archive is not the one of the interrupted run; give that one, or begin again with -f")
+        return digest
+
+    def resume_frame(self, frame: Frame, payload: bytes, meta: dict, state: dict, saved: dict) -> Any:
+        """The decoding that was interrupted, with the predictor as it was then."""
+        import numpy as np
+
+        decoding = self.state.decode(np.frombuffer(payload, np.uint8), frame.length)
+        self.state.load(state)  # beginning a frame may have touched it
+        checkpoint.restore_frame(decoding, saved)
+        return decoding
+
+
+class Survey:
+    """An archive's heads, read without decoding: what `info` and `list` show."""
+
+    def __init__(self, file: BinaryIO, *, check: bool = False) -> None:
+        """`file` must seek. `check`: read the payloads and compare their digests as well."""
+        with archive_errors():
+            reader = Reader(file)
+            self.header = reader.read_header()
+            self.frames: list[Frame] = []
+            self.offsets: list[int] = []
+            size = file.seek(0, 2)
+            file.seek(reader.position)
+            while frame := reader.read_frame():
+                self.frames.append(frame)
+                self.offsets.append(reader.position)
+                if check:
+                    reader.read_payload(frame)
+                    continue
+                reader.position += frame.size
+                if reader.position > size:
+                    raise DamageError(f"the archive ends early, at byte {size}")
+                file.seek(reader.position)
+            self.footer: Footer = reader.parse_footer(len(reader.sizes))
+            reader.compare_totals()
+            self.code = reader.read_code()
+            self.size = reader.position
+
+    @property
+    def coded(self) -> int:
+        return sum(frame.length for frame in self.frames if frame.kind == CODED)
+
+    def ledger(self) -> Ledger:
+        return Ledger.of(self.footer, sum(frame.size for frame in self.frames), self.size, pool.code_size())
+
+
+Range = tuple[int, int | None]  # of bytes lost; None: to the end
+
+
+def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, list[Range]]:
+    """Recover what a damaged archive still holds into `sink`, every byte at its place, the lost ones zero.
+
+    Both files must seek. Returns the frames found, the bytes recovered, and the ranges lost.
+    """
+    file.seek(0)
+    with archive_errors():
+        reader = Reader(file)
+        header = reader.read_header()
+    limits.check_header(header)
+    end = file.seek(0, 2)
+    state: Any = engine.Predictor(header)  # None once a frame that later ones build on is lost
+    expected = found = recovered = coded = 0
+    lost: list[Range] = []
+    position: int | None = reader.position
+    while position is not None and position < end:
+        file.seek(position)
+        reader = _reader(file, header)
+        try:
+            frame = reader.read_head()
+        except MessageError:
+            position = _next_head(file, header, position + 1, end)
+            continue
+        if frame is None:  # the footer, or damage that looks like one
+            position = _next_head(file, header, position + 1, end)
+            continue
+        position += reader.position + frame.size
+        if frame.number < expected:  # a frame that came before: a duplicate, or one out of order
+            continue
+        if frame.number > expected:
+            lost.append((expected * header.frame_size, frame.number * header.frame_size))
+            state = state if header.independent_frames else None
+        expected = frame.number + 1
+        coded += frame.length if frame.kind == CODED else 0
+        limits.check_payload(header, frame.size)
+        limits.check_length(header, frame.number * header.frame_size + frame.length, coded, position)
+        if header.independent_frames:
+            state = engine.Predictor(header)
+        start = frame.number * header.frame_size
+        try:
+            payload = reader.read_payload(frame)
+            if frame.kind == CODED and state is None:
+                raise DamageError("what it builds on is lost")
+            if state is None:
+                data: Any = frame.expand(payload)
+            else:
+                data, _ = rebuild(state, frame, payload)
+        except MessageError:
+            lost.append((start, start + frame.length))
+            state = state if header.independent_frames else None
+            continue
+        sink.seek(start)
+        sink.write(data)
+        found += 1
+        recovered += frame.length
+    footer = find_footer(file, header)
+    if footer is None or expected * header.frame_size < footer.length:
+        lost.append((expected * header.frame_size, footer and footer.length))
+    return found, recovered, _joined(lost)
+
+
+def _reader(file: BinaryIO, header: Header) -> Reader:
+    reader = Reader(file)
+    reader.header, reader.key = header, header.key
+    return reader
+
+
+def find_footer(file: BinaryIO, header: Header) -> Footer | None:
+    """The footer of a file that may be damaged before it, found from behind: its last bytes say how long it is.
+
+    The code that may follow is a zip without a comment, whose own last record says how long it is.
+    """
+    end = file.seek(0, 2)
+    file.seek(max(0, end - 22))
+    last = file.read(22)
+    hint = int.from_bytes(last[12:16], "little") + int.from_bytes(last[16:20], "little") + 22
+    for code_size in (0, hint if last[:4] == b"PK\5\6" else 0):
+        place = end - code_size
+        if place < 4:
+            continue
+        file.seek(place - 4)
+        place -= int.from_bytes(file.read(4), "little")
+        if place < 0:
+            continue
+        file.seek(place)
+        reader = _reader(file, header)
+        try:
+            if reader.take(1)[0] == END:
+                return reader.parse_footer(end - place)
+        except MessageError:
+            continue
+    return None
+
+
+def _next_head(file: BinaryIO, header: Header, position: int, end: int) -> int | None:
+    """Where the next frame's head begins; its own check makes a false find unlikely."""
+    while position < end:
+        file.seek(position)
+        window = file.read(1 << 20)
+        for offset, byte in enumerate(window):
+            if byte == END or byte > FILLED:
+                continue
+            file.seek(position + offset)
+            reader = _reader(file, header)
+            try:
+                if reader.read_head() is not None:
+                    return position + offset
+            except MessageError:
+                continue
+        position += len(window)
+    return None
+
+
+def _joined(ranges: list[Range]) -> list[Range]:
+    """Neighbouring ranges as one, in order."""
+    result: list[Range] = []
+    for start, stop in ranges:
+        if result and result[-1][1] is not None and result[-1][1] >= start:
+            result[-1] = (result[-1][0], stop)
+        else:
+            result.append((start, stop))
+    return result

@@ -1,0 +1,112 @@
+"""Hostile archives and what each tries. `python tests/attacks/make.py` writes them anew after a change of format."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+from lmzip.codec import message
+from lmzip.codec.message import CODED, FILLED, STORED, Footer, Frame, Header
+from lmzip.codec.settings import ExpertSettings, ModelSettings
+
+HERE = Path(__file__).parent
+MB = 1 << 20
+
+
+def archive(header: Header, frames: list[tuple[Frame, bytes]], code: bytes = b"", **changes) -> bytes:
+    """Header, frames, footer, all well signed, whatever they say."""
+    key = header.key
+    packed = [frame.pack(key) + payload for frame, payload in frames]
+    length, nll = sum(frame.length for frame, _ in frames), sum(frame.nll for frame, _ in frames)
+    leaves = b"".join(message.leaf(frame.expand(payload)) for frame, payload in frames if frame.kind != CODED)
+    whole = message.whole_digest(leaves)
+    footer = Footer(length, nll, [len(part) for part in packed], whole, len(code), message.digest(code, 8))
+    return header.pack() + b"".join(packed) + footer._replace(**changes).pack(key) + code
+
+
+def filled(number: int, length: int, byte: bytes = b"\0") -> tuple[Frame, bytes]:
+    return Frame.plain(FILLED, number, length, b"notright"), byte
+
+
+def coded(length: int, size: int = 3) -> tuple[Frame, bytes]:
+    return Frame(CODED, 0, length, bytes(8), size, 0, bytes(8), message.digest(b"abc", 4)), b"abc"
+
+
+def stored(number: int, data: bytes) -> tuple[Frame, bytes]:
+    return Frame.plain(STORED, number, len(data), message.leaf(data)[:8]), data
+
+
+def program(text: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr(zipfile.ZipInfo("__main__.py"), text)
+    return out.getvalue()
+
+
+def forged_header(body: bytes, size: int | None = None) -> bytes:
+    head = message.MAGIC + b"\0" + message.pack_number(len(body) if size is None else size) + body
+    return head + message.digest(head, 4)
+
+
+def cut(data: bytes, header: Header, count: int) -> bytes:
+    """A footer that claims `count` frames."""
+    start = bytes([0]) + message.pack_number(count) + b"\1" * 64
+    return data[: len(header.pack())] + start
+
+
+SMALL = Header(segment=16, frame_size=256)
+LARGE = Header(frame_size=1 << 28)
+EVIL = program("raise SystemExit('the code of a stranger ran')")
+ENDLESS = ModelSettings(layers=128, width=2048, heads=2, hidden=2048, table_bits=24)
+SLOW = ModelSettings(layers=60, width=256, heads=2, hidden=1024)
+
+# name: (what it tries, the error that must stop it; None: nothing bad happens, the bytes)
+ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
+    "huge-model": ("allocate 100 GB of weights", "LimitError", archive(Header(model=ENDLESS), [coded(MB)])),
+    "huge-experts": (
+        "allocate 4 GB of slots",
+        "LimitError",
+        archive(Header(segment=256, experts=ExpertSettings(slot_bits=26)), [coded(MB)]),
+    ),
+    "huge-segment": (
+        "allocate 4 million predictions at once",
+        "LimitError",
+        archive(Header(streams=1024, segment=4096, frame_size=1 << 22, model=ModelSettings()), [coded(MB)]),
+    ),
+    "slow-model": ("take hours for 1 MB", "LimitError", archive(Header(model=SLOW), [coded(MB)])),
+    "bomb": ("write 4 GB of zeros", "LimitError", archive(LARGE, [filled(i, 1 << 28) for i in range(16)])),
+    "long-transcript": ("read 8 GB", "LimitError", archive(LARGE, [coded(1 << 28, 1 << 33)])),
+    "long-stored": ("read 256 MB that aren't there", "DamageError", LARGE.pack() + coded(1 << 28)[0].pack(LARGE.key)),
+    "too-long-transcript": ("exceed the bound of a transcript", "DamageError", archive(SMALL, [coded(16, 577)])),
+    "long-frame": ("exceed the frame size", "DamageError", archive(SMALL, [stored(0, bytes(300))])),
+    "short-frame": (
+        "shift what follows a frame that is too short",
+        "DamageError",
+        archive(SMALL, [stored(0, b"short"), stored(1, b"more")]),
+    ),
+    "same-frame-twice": ("repeat a frame", "DamageError", archive(SMALL, [stored(0, b"x" * 256)] * 2)),
+    "many-frames": ("allocate a table of 2^60 frames", "DamageError", cut(archive(SMALL, []), SMALL, 1 << 60)),
+    "long-header": ("read a header of 2^60 bytes", "DamageError", forged_header(b"", 1 << 60)),
+    "endless-number": ("read a number for ever", "DamageError", message.MAGIC + b"\0" + b"\x80" * 1000),
+    "two-spellings": ("write a number in a longer way", "DamageError", forged_header(b"\x80\0\1\x20\x20\0\0")),
+    "wrong-total": ("claim another length", "DamageError", archive(SMALL, [stored(0, b"abc")], length=4)),
+    "strange-code": ("have its own code run", None, archive(SMALL, [stored(0, b"abc")], EVIL)),
+    "two-zips": ("have a second zip run", "DamageError", archive(SMALL, [stored(0, b"abc")], EVIL) + EVIL),
+    "other-code": (
+        "exchange the code",
+        "DamageError",
+        archive(SMALL, [stored(0, b"abc")], EVIL, code_digest=bytes(8)),
+    ),
+    "absent-prior": ("name a prior that nobody has", "UsageError", archive(Header(prior=bytes(32)), [coded(10)])),
+    "streams-and-experts": (
+        "combine what can't be combined",
+        "ArchiveError",
+        archive(Header(streams=2, frame_size=256, experts=ExpertSettings()), [coded(10)]),
+    ),
+}
+
+
+if __name__ == "__main__":
+    for name, (_, _, data) in ATTACKS.items():
+        HERE.joinpath(f"{name}.lmz").write_bytes(data)

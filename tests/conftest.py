@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import toy
+
+SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
+
+
+@pytest.fixture
+def toy_predictor(monkeypatch):
+    """A predictor in pure Python in place of the codec's, where the codec is not the subject."""
+    from lmzip import engine
+
+    monkeypatch.setattr(engine, "load", lambda: toy.ToyLockstep)
+
+
+@pytest.fixture
+def text() -> bytes:
+    """The sample in the repository."""
+    return SAMPLE.read_bytes()
+
+
+@pytest.fixture
+def run(monkeypatch, capfdbinary) -> Callable[..., SimpleNamespace]:
+    """Run the command line in this process: run("encode", path, stdin=b"") gives status, stdout, stderr."""
+    from lmzip.cli import main
+
+    def call(*arguments: object, stdin: bytes = b"") -> SimpleNamespace:
+        fake = SimpleNamespace(buffer=io.BytesIO(stdin), isatty=lambda: False)
+        monkeypatch.setattr(sys, "stdin", fake)
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        sys.stdout.flush()
+        sys.stderr.flush()
+        out, err = capfdbinary.readouterr()
+        return SimpleNamespace(status=status, stdout=out, stderr=err.decode())
+
+    return call

@@ -1,0 +1,49 @@
+"""What numba made of the kernels: no fast-math, fused or library operations, no doubles, no signed overflow in hashes."""
+
+import importlib
+
+import numpy as np
+import pytest
+from numba.core.caching import NullCache
+
+from lmzip.codec.lockstep import Lockstep
+from lmzip.codec.message import Header
+from lmzip.codec.settings import ExpertSettings, ModelSettings
+from lmzip.guard import kernel_violations
+
+MODULES = ("coder", "exact", "experts", "learner", "lockstep", "mixer", "model")
+SMALL = ExpertSettings(slot_bits=10)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Every kernel, compiled afresh (cached ones can't be read) by coding and decoding a little."""
+    modules = [importlib.import_module(f"lmzip.codec.{name}") for name in MODULES]
+    kernels = {name: k for module in modules for name, k in vars(module).items() if hasattr(k, "inspect_llvm")}
+    for function in kernels.values():
+        function._cache = NullCache()
+    header = Header(segment=8, frame_size=4096, replay=1, model=ModelSettings(1, 32, 2, 32, 8, 8), experts=SMALL)
+    text = np.frombuffer(b"the cat sat on the mat and the dog sat on the cat", np.uint8)
+    encoding = Lockstep(header).encode(text)
+    while not encoding.done:
+        encoding.advance()
+    transcript = np.frombuffer(encoding.finish(), np.uint8)
+    decoding = Lockstep(header).decode(transcript, len(text))
+    while not decoding.done:
+        decoding.advance()
+    return {name: function for name, function in kernels.items() if function.signatures}
+
+
+@pytest.mark.portability
+def test_kernels_keep_the_contract(compiled):
+    assert len(compiled) >= 20
+    assert {name: lines[:2] for name, function in compiled.items() if (lines := kernel_violations(function))} == {}
+
+
+@pytest.mark.portability
+def test_hashes_wrap_unsigned(compiled):
+    """A signed multiplication that may overflow is undefined, and did change bits: hashes are uint64."""
+    code = "".join(compiled["hash_contexts"].inspect_llvm().values())
+    products = [line for line in code.splitlines() if " = mul " in line and "%sunk" not in line]
+    assert products
+    assert not [line for line in products if "nsw" in line]

@@ -1,0 +1,283 @@
+"""The command line: gzip's and xz's manners, whole outputs or none, one line for every error."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lmzip
+from lmzip import pack
+from lmzip.cli import main, parsers
+
+TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
+pytestmark = pytest.mark.usefixtures("toy_predictor")
+
+
+@pytest.fixture
+def book(tmp_path, text) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_bytes(text[:3000])
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_there_and_back(run, book, tmp_path):
+    data = book.read_bytes()
+    assert run("encode", book).status == 0
+    assert run("decode", f"{book}.lmz", "-o", tmp_path / "back").status == 0
+    assert (tmp_path / "back").read_bytes() == data
+    assert book.read_bytes() == data
+    assert names(tmp_path) == ["back", "book.txt", "book.txt.lmz"]
+    assert run("verify", f"{book}.lmz", book).status == 0
+    assert run("verify", f"{book}.lmz").status == 0
+
+
+def test_pipes(run, book):
+    data = book.read_bytes()
+    run("encode", book)
+    archive = Path(f"{book}.lmz").read_bytes()
+    piped = run("encode", stdin=data)
+    assert piped.stdout == archive
+    for arguments in (["decode"], ["decode", "-"], ["-d"], ["-dc", "-"]):
+        assert run(*arguments, stdin=archive).stdout == data
+    assert run(stdin=data).stdout == archive
+    assert run("encode", "-c", book).stdout == archive
+
+
+def test_an_existing_output_is_safe_without_force(run, book, tmp_path):
+    out = tmp_path / "book.txt.lmz"
+    out.write_bytes(b"precious")
+    result = run("encode", book)
+    assert result.status == 1
+    assert "exists; add -f" in result.stderr
+    assert out.read_bytes() == b"precious"
+    assert run("encode", book, "-f").status == 0
+    assert lmzip.decompress(out.read_bytes()) == book.read_bytes()
+
+
+def test_no_half_output_is_left(run, book, tmp_path):
+    run("encode", book, "-q")
+    archive = Path(f"{book}.lmz")
+    archive.write_bytes(archive.read_bytes()[:-5])
+    result = run("decode", archive, "-o", tmp_path / "out")
+    assert result.status == 1
+    assert result.stderr.count("\n") == 1
+    assert "ends early" in result.stderr
+    assert names(tmp_path) == ["book.txt", "book.txt.lmz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["decode", "missing.lmz"], "No such file or directory; check the path"),
+        (["encode", "missing"], "No such file or directory; check the path"),
+        (["encode", "."], "tar -I lmzip -cf"),
+        (["info", "book.txt"], "not an lmzip archive"),
+        (["encode", "book.txt", "-o", "missing/out"], "can't write missing/out: No such file"),
+        (["decode", "book.txt", "-o", "out"], "not an lmzip archive"),
+    ],
+)
+def test_errors_are_one_line_with_a_remedy(run, book, monkeypatch, arguments, words):
+    monkeypatch.chdir(book.parent)
+    result = run(*arguments)
+    assert result.status == 1
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in run(*arguments, "-v").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", "--preset", "huge"],
+        ["--no-such"],
+        ["decode", "a", "b", "-o", "c"],
+        ["encode", "book.txt", "--preset", "fast", "--experts", "none"],
+        ["encode", "book.txt", "--frame-size", "x"],
+        ["encode", "--verify", "-c", "book.txt"],
+        ["decode", "book.txt"],
+    ],
+)
+def test_usage_errors_have_status_2(run, book, monkeypatch, arguments):
+    monkeypatch.chdir(book.parent)
+    assert run(*arguments).status == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_missing_rights(run, book, tmp_path):
+    book.chmod(0)
+    assert "check the rights" in run("encode", book).stderr
+    book.chmod(0o600)
+    tmp_path.chmod(0o500)
+    try:
+        assert "check the rights" in run("encode", book).stderr
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_mode_and_time_of_change_are_handed_on(run, book, tmp_path):
+    book.chmod(0o640)
+    os.utime(book, ns=(10**18, 10**18 + 123))
+    run("encode", book)
+    run("decode", f"{book}.lmz", "-o", tmp_path / "back")
+    for name in ("book.txt.lmz", "back"):
+        status = (tmp_path / name).stat()
+        assert stat.S_IMODE(status.st_mode) == 0o640
+        assert status.st_mtime_ns == 10**18 + 123
+
+
+def test_several_files_and_an_error_among_them(run, book, tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(b"something else")
+    result = run("encode", book, tmp_path / "missing", other)
+    assert result.status == 1
+    assert names(tmp_path) == ["book.txt", "book.txt.lmz", "other", "other.lmz"]
+    listed = run("list", f"{book}.lmz", f"{other}.lmz").stdout.decode()
+    assert len(listed.splitlines()) == 3
+    assert run("-l", f"{book}.lmz").stdout.decode().splitlines()[1] in listed
+
+
+def test_levels_are_presets(run, book):
+    for level, preset in ((1, "fast"), (5, "default"), (9, "max")):
+        assert run(f"-{level}", "-c", book).stdout == run("encode", "-c", "--preset", preset, book).stdout
+
+
+def test_xz_manners(run, book, tmp_path):
+    assert run("-k", book).status == 0
+    assert run("-t", f"{book}.lmz").status == 0
+    assert run("-z", "-f", book).status == 0
+    assert run("-d", "-f", "-k", "-T0", f"{book}.lmz").status == 0
+    assert run("--decompress", "--force", f"{book}.lmz").stderr == ""
+    Path(f"{book}.lmz").write_bytes(b"broken")
+    assert run("-t", f"{book}.lmz").status == 1
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no tar")
+def test_tar_uses_it_as_a_filter(book, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_bytes(book.read_bytes())
+    (folder / "empty").write_bytes(b"")
+    filter_ = tmp_path / "filter"
+    filter_.write_text(f'#!/bin/sh\nexec {TOY[0]} {TOY[1]} "$@"\n')
+    filter_.chmod(0o755)
+    subprocess.run(["tar", "-I", str(filter_), "-cf", "x.tar.lmz", "folder"], cwd=tmp_path, check=True)
+    shutil.move(folder, tmp_path / "before")
+    subprocess.run(["tar", "-I", str(filter_), "-xf", "x.tar.lmz"], cwd=tmp_path, check=True)
+    assert (folder / "a").read_bytes() == book.read_bytes()
+    assert names(folder) == ["a", "empty"]
+
+
+def test_dev_null(run, book):
+    assert run("encode", "/dev/null", "-c").status == 0
+    assert run("encode", book, "-o", "/dev/null").status == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_verify_finds_another_original(run, book, tmp_path):
+    run("encode", book)
+    for change in (b"longer" + book.read_bytes(), book.read_bytes() + b"!", book.read_bytes()[:-1]):
+        other = tmp_path / "other"
+        other.write_bytes(change)
+        result = run("verify", f"{book}.lmz", other)
+        assert result.status == 1
+        assert "the original" in result.stderr
+
+
+def test_verify_after_encoding(run, book, monkeypatch, tmp_path):
+    assert run("encode", book, "--verify").status == 0
+    from lmzip import cli
+
+    def fails(*_):
+        raise lmzip.DamageError("found; out")
+
+    monkeypatch.setattr(cli, "_decode_to", fails)
+    assert run("encode", book, "--verify", "-f", "-o", tmp_path / "new").status == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_long_work_is_announced(run, tmp_path):
+    path = tmp_path / "long"
+    with open(path, "wb") as file:
+        file.truncate(100 << 20)
+    result = run("encode", path)
+    assert re.search(r"this takes about \d+ (s|min|h) and up to [\d,]+ MB", result.stderr)
+    assert "this takes" not in run("encode", path, "-q", "-f").stderr
+
+
+def test_nothing_but_the_archive_is_written_when_quiet(run, book):
+    result = run("encode", "-q", book)
+    assert (result.status, result.stdout, result.stderr) == (0, b"", "")
+
+
+def test_run_embedded_needs_the_right_digest(run, book, tmp_path):
+    run("encode", book)
+    right = hashlib.sha256(pack.code()).hexdigest()
+    result = run("decode", f"{book}.lmz", "-o", tmp_path / "out", f"--run-embedded={'0' * 64}")
+    assert result.status == 2
+    assert right in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_and_completion(run):
+    for command in parsers():
+        shown = run(*([command] if command else []), "--help")
+        assert shown.status == 0
+        assert b"usage: lmzip" in shown.stdout
+    for shell in ("bash", "zsh", "fish"):
+        assert b"--independent-frames" in run("completion", shell).stdout or shell == "fish"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_completion_completes(run):
+    script = run("completion", "bash").stdout.decode()
+    script += '\nCOMP_WORDS=(lmzip encode --pre); COMP_CWORD=2; _lmzip; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["--preset"]
+
+
+def test_looking_at_archives_needs_neither_torch_nor_numba(run, book):
+    run("encode", book, "-q")
+    script = (
+        "import sys; from lmzip.cli import main; status = main(sys.argv[1:]);"
+        "sys.exit(status or any(name in sys.modules for name in ('torch', 'numba')))"
+    )
+    for arguments in (["info", f"{book}.lmz"], ["list", f"{book}.lmz"], ["completion", "bash"]):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], stdout=subprocess.DEVNULL, check=False)
+        assert done.returncode == 0
+
+
+def test_a_reader_that_leaves_early_gets_no_complaint(tmp_path):
+    path = tmp_path / "x.lmz"
+    path.write_bytes(lmzip.compress(os.urandom(500_000), frame_size=1 << 16))
+    with subprocess.Popen([*TOY, "-dc", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk(run, book):
+    result = run("encode", book, "-o", "/dev/full")
+    assert result.status == 1
+    assert "No space left on device; free some space" in result.stderr
+
+
+def test_the_module_runs(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"lmzip {lmzip.__version__}\n"

@@ -1,0 +1,233 @@
+"""The experts and the mixer: what is decoded is what was coded, from the past alone, with the same bits everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmzip.codec import coder, experts, mixer
+from lmzip.codec.experts import FAST, MAX, Experts, ExpertSettings
+from lmzip.codec.kernel import kernel
+
+SMALL = ExpertSettings(slot_bits=16)
+SEGMENT, RING = 512, 1 << 12  # a ring smaller than the data: old bytes are overwritten
+SAMPLE = Path(__file__).read_bytes()[:6000]
+
+
+@kernel
+def _decode_with_model(state, history, start, stop, frequencies, coder_state, message):
+    for i in range(start, stop):
+        experts.code_byte(state, history, i, frequencies[i - start], coder_state, message, True)
+
+
+def _segments(length):
+    return [(a, min(a + SEGMENT, length)) for a in range(0, length, SEGMENT)]
+
+
+def encode(data: bytes, frequencies=None, chosen=SMALL):
+    predictor, history = Experts(chosen, frequencies is not None), np.zeros(RING, np.uint8)
+    state, out = coder.encoder(), np.zeros(len(data) * 2 + 64, np.uint8)
+    for start, stop in _segments(len(data)):
+        predictor.grow(start)
+        history[np.arange(start, stop) % RING] = np.frombuffer(data[start:stop], np.uint8)
+        rows = np.zeros((0, 256), np.uint32) if frequencies is None else frequencies[start:stop]
+        experts.encode_segment(predictor.state, history, start, stop, rows, state, out)
+    return out[: coder.finish(state, out)].copy(), predictor
+
+
+def decode(message, length: int, frequencies=None, chosen=SMALL):
+    predictor, history = Experts(chosen, frequencies is not None), np.zeros(RING, np.uint8)
+    state, out = coder.decoder(message), np.zeros(length, np.uint8)
+    for start, stop in _segments(length):
+        predictor.grow(start)
+        if frequencies is None:
+            experts.decode_segment(predictor.state, history, start, stop, state, message)
+        else:
+            _decode_with_model(predictor.state, history, start, stop, frequencies[start:stop], state, message)
+        out[start:stop] = history[np.arange(start, stop) % RING]
+    return out.tobytes(), predictor
+
+
+def model_rows(data: bytes, seed: int = 1) -> np.ndarray:
+    """A language model's rows: random, sometimes nearly sure of the next byte."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(1, 1 << 16, (len(data), 256)) >> rng.integers(0, 16, (len(data), 256)).astype(np.int64)
+    rows = np.maximum(rows, 1)
+    known = np.arange(0, len(data), 2)
+    rows[known, np.frombuffer(data, np.uint8)[known]] += 1 << 15
+    rows = np.maximum(rows * (1 << 23) // rows.sum(1, keepdims=True), 1)
+    rows[np.arange(len(data)), rows.argmax(1)] += (1 << 24) - rows.sum(1)
+    return rows.astype(np.uint32)
+
+
+def same_state(a: Experts, b: Experts) -> bool:
+    return all(np.array_equal(x, b.arrays()[name]) for name, x in a.arrays().items())
+
+
+KINDS = {
+    "empty": b"",
+    "one byte": b"\xff",
+    "zeros": bytes(5000),
+    "sample": SAMPLE,
+    "random": np.random.default_rng(0).bytes(5000),
+    "records": b"".join((n * 37).to_bytes(4, "little") + b"\0\1ab" for n in range(600)),
+    "long lines": b"x" * 700 + b"\n" + b"y" * 700 + b"\n" + b"xy" * 400,
+    "all bytes": bytes(range(256)) * 12,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_coded_comes_back_and_both_ends_learn_the_same(kind):
+    data = KINDS[kind]
+    message, sender = encode(data)
+    result, receiver = decode(message, len(data))
+    assert result == data
+    assert same_state(sender, receiver)
+
+
+@pytest.mark.parametrize("kind", ["one byte", "zeros", "sample", "random"])
+def test_round_trip_with_a_language_model(kind):
+    data = KINDS[kind]
+    message, sender = encode(data, model_rows(data))
+    result, receiver = decode(message, len(data), model_rows(data))
+    assert result == data
+    assert same_state(sender, receiver)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.binary(max_size=60), max_size=8), st.integers(1, 300))
+def test_any_bytes_come_back(parts, times):
+    data = b"".join(part * (times % (k + 2)) for k, part in enumerate(parts))
+    message, _ = encode(data)
+    assert decode(message, len(data))[0] == data
+
+
+@pytest.mark.parametrize("chosen", [FAST, MAX])
+def test_presets_come_back(chosen):
+    message, _ = encode(SAMPLE, chosen=chosen)
+    assert decode(message, len(SAMPLE), chosen=chosen)[0] == SAMPLE
+
+
+def test_any_bytes_decode_to_something():
+    garbage = np.frombuffer(np.random.default_rng(3).bytes(300), np.uint8).copy()
+    assert len(decode(garbage, 3000)[0]) == 3000
+
+
+def test_a_later_byte_changes_no_earlier_probability():
+    """The code lengths up to a byte do not depend on it or on what follows, though an encoder has it in the ring."""
+    where = 3 * SEGMENT - 100
+    other = bytearray(SAMPLE[: 3 * SEGMENT])
+    other[where:] = bytes(byte ^ 0x55 for byte in other[where:])
+    costs = []
+    for data in (SAMPLE[: 3 * SEGMENT], bytes(other)):
+        predictor, history = Experts(SMALL, False), np.zeros(1 << 11, np.uint8)
+        state, out = coder.encoder(), np.zeros(9999, np.uint8)
+        costs.append([])
+        for start, stop in _segments(len(data)):
+            predictor.grow(start)
+            history[np.arange(start, stop) % len(history)] = np.frombuffer(data[start:stop], np.uint8)
+            for i in range(start, stop):
+                rows = np.zeros(0, np.uint32)
+                experts.code_byte(predictor.state, history, i, rows, state, out, False)
+                costs[-1].append(tuple(predictor.state.ledger))
+    assert costs[0][:where] == costs[1][:where]
+    assert costs[0][where] != costs[1][where]
+
+
+def test_the_ledger_is_the_message():
+    for rows in (None, model_rows(SAMPLE)):
+        message, predictor = encode(SAMPLE, rows)
+        bits = predictor.state.ledger[experts.MIX] / 2**20
+        assert bits - 1 <= 8 * len(message) <= bits * 1.0001 + 64
+
+
+def test_a_sure_language_model_is_believed_and_a_useless_one_does_little_harm():
+    alone = len(encode(SAMPLE)[0])
+    uniform = np.full((len(SAMPLE), 256), 1 << 16, np.uint32)
+    assert len(encode(SAMPLE, uniform)[0]) < 1.02 * alone
+    sure = np.full((len(SAMPLE), 256), 1, np.uint32)
+    sure[np.arange(len(SAMPLE)), np.frombuffer(SAMPLE, np.uint8)] = (1 << 24) - 255
+    message, predictor = encode(SAMPLE, sure)
+    assert len(message) < 0.1 * alone
+    assert predictor.state.ledger[experts.MODEL] / 2**23 < 1
+
+
+def test_the_language_models_share_is_its_own_code_length():
+    rows = model_rows(SAMPLE)
+    _, predictor = encode(SAMPLE, rows)
+    exact = sum(24 - math.log2(row[byte]) for row, byte in zip(rows, SAMPLE))
+    assert predictor.state.ledger[experts.MODEL] / 2**20 == pytest.approx(exact, rel=1e-6)
+
+
+def test_code_length_agrees_with_float64():
+    for bits in (16, 22, 24):
+        ones = np.unique(np.concatenate([np.arange(1, 3000), (1 << bits) - np.arange(1, 3000), 2 ** np.arange(bits)]))
+        exact = [bits - math.log2(one) for one in ones.tolist()]
+        ours = [mixer.code_length(np.uint64(one), bits) / 2**20 for one in ones.tolist()]
+        assert np.abs(np.array(ours) - exact).max() < 2**-20
+        assert sum(ours) == pytest.approx(sum(exact), rel=1e-6)
+        fine = [((bits << mixer.FINE) - mixer.log2(one)) / 2**mixer.FINE for one in ones.tolist()]
+        assert np.allclose(fine, exact, rtol=1e-5, atol=0)
+
+
+def test_squash_and_stretch_are_inverse():
+    logits = np.arange(-mixer.LIMIT, mixer.LIMIT + 1)
+    exact = 2.0**mixer.BITS / (1 + np.exp(-logits / 256))
+    assert np.abs(mixer._SQUASH - exact).max() <= 1
+    middle = (np.arange(4096) + 0.5) / 4096
+    assert np.abs(mixer._STRETCH - np.clip(256 * np.log(middle / (1 - middle)), -2047, 2047)).max() <= 1
+
+
+def test_random_bytes_cost_almost_nothing_extra():
+    data = np.random.default_rng(5).bytes(1 << 19)
+    message, _ = encode(data)
+    assert len(message) <= 1.002 * len(data) + 64
+
+
+def test_growing_tables_keep_what_they_know():
+    """A slot found before the tables doubled is found afterwards."""
+    predictor = Experts(ExpertSettings(slot_bits=20), False)
+    before = len(predictor.arrays()["slots"])
+    predictor.grow(1 << 20)
+    assert len(predictor.arrays()["slots"]) > before
+    known = SAMPLE[:500] * 2
+    costs = []
+    for position in (0, 1 << 20):
+        predictor, history = Experts(ExpertSettings(slot_bits=20), False), np.zeros(RING, np.uint8)
+        history[:1000] = np.frombuffer(known, np.uint8)
+        state, out = coder.encoder(), np.zeros(9999, np.uint8)
+        rows = np.zeros((0, 256), np.uint32)
+        experts.encode_segment(predictor.state, history, 0, 500, rows, state, out)
+        predictor.grow(position)
+        experts.encode_segment(predictor.state, history, 500, 1000, rows, state, out)
+        costs.append(predictor.state.ledger[experts.MIX])
+    assert costs[1] <= costs[0] * 1.01
+
+
+_SCRIPT = """
+import hashlib, sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from test_experts import SAMPLE, encode, model_rows
+print(hashlib.sha256(bytes(encode(SAMPLE)[0]) + bytes(encode(SAMPLE, model_rows(SAMPLE))[0])).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("setting", ["NUMBA_OPT=1", "NUMBA_CPU_NAME=generic", "NUMBA_BOUNDSCHECK=1"])
+def test_the_message_does_not_depend_on_the_compiler(setting, tmp_path):
+    name, value = setting.split("=")
+    environment = {**os.environ, name: value, "NUMBA_CACHE_DIR": str(tmp_path)}
+    folders = [str(Path(experts.__file__).parents[2]), str(Path(__file__).parent)]
+    printed = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, *folders], env=environment, capture_output=True, text=True, check=True
+    )
+    here = bytes(encode(SAMPLE)[0]) + bytes(encode(SAMPLE, model_rows(SAMPLE))[0])
+    assert printed.stdout.split()[-1] == hashlib.sha256(here).hexdigest()

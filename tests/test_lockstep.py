@@ -1,0 +1,179 @@
+"""Sender and receiver stay in lockstep: the same frequencies, code lengths and state, bit for bit, and no peeking."""
+
+import numpy as np
+import pytest
+
+from lmzip.codec.experts import FAST, ExpertSettings
+from lmzip.codec.lockstep import Lockstep
+from lmzip.codec.message import Header
+from lmzip.codec.model import Model, ModelSettings, hash_contexts, step
+from lmzip.codec.product import Products
+from lmzip.guard import ContractError, guarded
+
+TINY = ModelSettings(layers=1, width=32, heads=2, hidden=64, window=16, table_bits=10)
+DEEP = ModelSettings(layers=2, width=64, heads=4, hidden=32, window=8, table_bits=9)
+EXPERTS = ExpertSettings(16, FAST.contexts)
+TEXT = b"It is a truth universally acknowledged, that a single man in possession of a good fortune, " * 30
+
+
+def headers():
+    yield "uniform", Header(segment=16, frame_size=4096)
+    yield "model", Header(segment=16, frame_size=4096, model=TINY)
+    yield "two layers and replay", Header(segment=32, frame_size=4096, model=DEEP, replay=2)
+    yield "three streams", Header(segment=8, streams=3, frame_size=4080, model=TINY, replay=1)
+    yield "experts", Header(segment=256, frame_size=4096, experts=EXPERTS)
+    yield "experts and model", Header(segment=16, frame_size=4096, experts=EXPERTS, model=TINY, replay=1)
+
+
+CASES = [pytest.param(header, id=name) for name, header in headers()]
+
+
+def code(lockstep, data, start=0):
+    encoding = lockstep.encode(np.frombuffer(data, np.uint8))
+    while not encoding.done:
+        encoding.advance(5)
+    return encoding, encoding.finish()
+
+
+def decode(lockstep, transcript, length):
+    decoding = lockstep.decode(np.frombuffer(transcript, np.uint8), length)
+    while not decoding.done:
+        decoding.advance(3)
+    return decoding
+
+
+@pytest.mark.parametrize("header", CASES)
+def test_frames_come_back_and_both_ends_are_equal_after_each(header):
+    sender, receiver = Lockstep(header), Lockstep(header)
+    stride = header.streams * header.segment
+    for length in (0, 1, 2, stride - 1, stride, stride + 1, 5 * stride, 700):
+        frame = TEXT[-length:] if length else b""
+        encoding, transcript = code(sender, frame)
+        decoding = decode(receiver, transcript, length)
+        assert decoding.data.tobytes() == frame
+        assert decoding.nll == encoding.nll
+        assert abs(len(transcript) - encoding.nll / 2**23) <= 1e-4 * len(transcript) + 9
+        ours, theirs = sender.arrays(), receiver.arrays()
+        assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []
+        assert sender.digest() == receiver.digest()
+        assert sender.position == receiver.position
+
+
+@pytest.mark.parametrize("header", CASES)
+def test_what_follows_changes_nothing_before_it(header):
+    """Flip a byte: every code length before it stays; and a longer frame begins as a shorter one does."""
+
+    def lengths(data):
+        encoding, seen = Lockstep(header).encode(np.frombuffer(data, np.uint8)), []
+        while not encoding.done:
+            encoding.advance(1)
+            seen.append(encoding.nll)
+        return seen
+
+    stride = header.streams * header.segment
+    data = bytearray(TEXT[: 12 * stride if header.streams > 1 else 1200])
+    whole = lengths(data)
+    at = len(data) - 2 * header.segment  # in the last stream, if there are several
+    data[at] ^= 0x55
+    steps = at // header.segment if header.streams == 1 else 10
+    assert lengths(data)[:steps] == whole[:steps]
+    assert lengths(data) != whole
+    if header.streams == 1:
+        shorter = lengths(bytes(data[: len(data) // 2]))
+        assert shorter[:-1] == whole[: len(shorter) - 1]
+
+
+@pytest.mark.parametrize("settings", [TINY, DEEP])
+@pytest.mark.parametrize(("streams", "segment"), [(1, 8), (1, 32), (3, 16)])
+def test_a_segment_at_once_and_position_by_position_give_the_same_frequencies(settings, streams, segment):
+    products = Products("float32")
+    at_once, one_by_one = (Model(settings, streams, segment, 1, products) for _ in range(2))
+    history = np.zeros(1 << 12, np.uint8)
+    history[: len(TEXT)] = np.frombuffer(TEXT, np.uint8)
+    begin = 300 * np.arange(streams)
+    for model in (at_once, one_by_one):  # weights that let everything through
+        for block in model.net.blocks:
+            block.out.integers[:] = np.roll(block.qkv.integers[:, : settings.width], 1)
+            block.out.scale[:] = block.down.scale[:] = 0.01
+            block.down.integers[:] = block.up.integers.T
+        model.net.head.integers[:] = np.resize(model.net.blocks[0].up.integers, model.net.head.integers.shape)
+        model.net.head.scale[:] = 0.01
+        model.net.tables[1:] = 0.1
+    for segments in range(5):
+        position = begin + segments * segment
+        hash_contexts(history, begin, position, 0, segment, settings.table_bits, at_once.net.contexts)
+        at_once.predict(at_once.caches, int(at_once.past[0]))
+        for t in range(segment):
+            hash_contexts(history, begin, position, t, t + 1, settings.table_bits, one_by_one.net.contexts)
+            step(one_by_one.net, one_by_one.caches, int(one_by_one.past[0]), t, t + 1)
+        assert (at_once.net.frequencies == one_by_one.net.frequencies).all()
+        assert len(np.unique(at_once.net.frequencies)) > 100
+        for model in (at_once, one_by_one):
+            model.advance(segment)
+
+
+def test_saved_state_goes_on_as_if_never_interrupted():
+    header = Header(segment=16, frame_size=4096, model=TINY, experts=EXPERTS, replay=1)
+    unbroken = Lockstep(header)
+    code(unbroken, TEXT[:640])
+    saved = {name: array.copy() for name, array in unbroken.arrays().items()}
+    resumed = Lockstep(header)
+    resumed.load(saved)
+    assert code(unbroken, TEXT[640:1280])[1] == code(resumed, TEXT[640:1280])[1]
+    assert unbroken.digest() == resumed.digest()
+
+
+def test_replay_and_the_seed_change_the_transcript():
+    transcripts = {
+        code(Lockstep(Header(segment=16, frame_size=4096, model=TINY, replay=r, seed=s)), TEXT[:800])[1]
+        for r, s in ((0, 0), (1, 0), (0, 1))
+    }
+    assert len(transcripts) == 3
+
+
+def test_the_coded_loss_is_the_loss_whose_gradient_trains_the_model():
+    """Finite differences: the gradient of the head's bias is that of the segment's code length."""
+    header = Header(segment=16, frame_size=4096, model=TINY)
+    lockstep = Lockstep(header)
+    code(lockstep, TEXT[:640])
+    model, learner = lockstep.model, lockstep.learner
+    history, begin, position = lockstep.history, np.zeros(1, np.int64), np.array([640])
+    segment = TEXT[640:656]
+    lockstep.put(640, np.frombuffer(segment, np.uint8))
+
+    def nats(byte, nudge):
+        model.net.head_bias[byte] += np.float32(nudge)
+        hash_contexts(history, begin, position, 0, 16, TINY.table_bits, model.net.contexts)
+        model.predict(model.caches, int(model.past[0]))
+        model.net.head_bias[byte] -= np.float32(nudge)
+        f = model.net.frequencies[0, np.arange(16), list(segment)]
+        return -np.log(f / (1 << 24)).sum()
+
+    numeric = {byte: (nats(byte, 1 / 8) - nats(byte, -1 / 8)) * 4 for byte in b"tae q"}
+    nats(0, 0)
+    learner.learn(history, begin, position)
+    for byte, slope in numeric.items():
+        assert learner.small_gradients[-1][0][byte] == pytest.approx(slope, rel=0.02, abs=2e-3)
+
+
+def test_prediction_and_training_pass_the_guard():
+    header = Header(segment=16, frame_size=4096, model=DEEP, replay=1)
+    sender, receiver = Lockstep(header), Lockstep(header)
+    with guarded():
+        _, transcript = code(sender, TEXT[:400])
+        assert decode(receiver, transcript, 400).data.tobytes() == TEXT[:400]
+
+
+def test_the_guard_stops_a_library_softmax_in_place_of_ours(monkeypatch):
+    import torch
+
+    lockstep = Lockstep(Header(segment=16, frame_size=4096, model=TINY))
+    products = lockstep.model._segment_forward.__closure__[0].cell_contents
+    monkeypatch.setattr(products, "_multiply", lambda a, b, out: out.copy_(torch.softmax(a @ b, -1)))
+    with guarded(), pytest.raises(ContractError, match="softmax"):
+        code(lockstep, TEXT[:64])
+
+
+def test_experts_refuse_several_streams():
+    with pytest.raises(ValueError, match="single stream"):
+        Lockstep(Header(segment=8, streams=2, frame_size=4096, experts=EXPERTS))

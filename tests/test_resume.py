@@ -1,0 +1,202 @@
+"""An interrupted run goes on where it was, and ends in the same bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lmzip
+from lmzip import checkpoint
+from lmzip.codec.message import Header
+from lmzip.codec.settings import ExpertSettings, ModelSettings
+from lmzip.errors import Interrupted, LmzipError
+from lmzip.limits import Limits
+from lmzip.progress import Watch
+from lmzip.receiver import Receiver
+from lmzip.sender import Sender
+
+TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
+
+
+class StopAt(Watch):
+    """Saves and interrupts when so many bytes are done."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def step(self, done, bits, save=None):
+        if save and done >= self.place:
+            save()
+            raise Interrupted("here")
+
+
+def run_twice(make, folder: Path, place: int) -> bytes:
+    """`make(sink, watch, snapshot, resume)`, interrupted once at `place`, with some junk written after."""
+    out, snapshot = folder / "out", folder / "state"
+    checkpoint.remove(snapshot)
+    with open(out, "w+b") as sink:
+        try:
+            make(sink, StopAt(place), snapshot, False)
+            return out.read_bytes()
+        except Interrupted:
+            sink.write(b"what came after the checkpoint")
+    with open(out, "r+b") as sink:
+        make(sink, Watch(), snapshot, True)
+    return out.read_bytes()
+
+
+def check_both_ways(data: bytes, header: Header, folder: Path, places: list[int]) -> None:
+    archive = io.BytesIO()
+    Sender(archive, header, b"", Watch()).run(io.BytesIO(data))
+
+    def encode(sink, watch, snapshot, resume):
+        Sender(sink, header, b"", watch, snapshot).run(io.BytesIO(data), resume)
+
+    def decode(sink, watch, snapshot, resume):
+        Receiver(io.BytesIO(archive.getvalue()), sink, Limits(), watch, snapshot).run(resume)
+
+    for place in places:
+        assert run_twice(encode, folder, place) == archive.getvalue()
+        assert run_twice(decode, folder, place) == data
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_everywhere_between_segments(toy_predictor, text, tmp_path, independent):
+    data = text[:600] + bytes(256) + random.Random(0).randbytes(700) + text[600:700]
+    header = Header(segment=4096, frame_size=8192, independent_frames=independent)
+    check_both_ways(data * 8, header, tmp_path, [1, 4096, 5000, 8192, 8193, 12288])
+
+
+@pytest.mark.parametrize("parts", [{"model": 1}, {"experts": 1}, {"model": 1, "experts": 1}])
+def test_the_real_predictors(text, tmp_path, parts):
+    model = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
+    kinds = {"model": model, "experts": ExpertSettings(slot_bits=19, contexts=0b1111)}
+    header = Header(segment=16, frame_size=8192, replay=1, **{name: kinds[name] for name in parts})
+    check_both_ways(text[:18_000], header, tmp_path, [4096, 8192, 12288])
+
+
+def test_another_input_or_other_options_are_refused(toy_predictor, text, tmp_path):
+    header = Header(segment=16, frame_size=1024)
+    snapshot, out = tmp_path / "state", tmp_path / "out"
+    with open(out, "w+b") as sink, pytest.raises(Interrupted):
+        Sender(sink, header, b"", StopAt(2048), snapshot).run(io.BytesIO(text[:5000]))
+    for other, data in (
+        (Header(segment=16, frame_size=1024, seed=1), text[:5000]),
+        (header, b"!" + text[1:5000]),
+    ):
+        with open(out, "r+b") as sink, pytest.raises(LmzipError, match="interrupted run"):
+            Sender(sink, other, b"", Watch(), snapshot).run(io.BytesIO(data), True)
+
+
+def test_a_snapshot_is_plain_data(toy_predictor, text, tmp_path):
+    snapshot = tmp_path / "state"
+    with open(tmp_path / "out", "w+b") as sink, pytest.raises(Interrupted):
+        Sender(sink, Header(segment=16, frame_size=1024), b"", StopAt(2048), snapshot).run(io.BytesIO(text[:5000]))
+    meta, state, _ = checkpoint.load(snapshot)
+    assert meta["what"] == "encode"
+    assert all(array.dtype != object for array in state.values())
+    snapshot.write_bytes(snapshot.read_bytes()[:-100])
+    with pytest.raises(lmzip.ArchiveError, match="can't be resumed from"):
+        checkpoint.load(snapshot)
+    np.savez(tmp_path / "evil.npz", meta=np.array([{"a": 1}], object))
+    with pytest.raises(lmzip.ArchiveError):
+        checkpoint.load(tmp_path / "evil.npz")
+
+
+def test_an_interrupted_run_is_not_lost_by_mistake(toy_predictor, run, text, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(text[:3000])
+    state = tmp_path / "x.lmz.lmzip-state"
+    with open(tmp_path / "x.lmz.lmzip-part", "w+b") as sink, pytest.raises(Interrupted):
+        Sender(sink, Header(segment=16, frame_size=1024), b"", StopAt(2048), state).run(io.BytesIO(path.read_bytes()))
+    result = run("encode", path)
+    assert result.status == 1
+    assert "add --resume to go on" in result.stderr
+    assert run("encode", path, "-f").status == 0
+    assert not state.exists()
+
+
+def test_resume_without_a_checkpoint_begins_at_the_beginning(toy_predictor, run, text, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(text[:3000])
+    assert run("encode", path, "--resume").status == 0
+    assert run("verify", f"{path}.lmz", path).status == 0
+    assert run("encode", path, "--resume", "-c").status == 2
+
+
+def killed(command: list[str], after: float, number: int) -> int:
+    """Run a command, and send it a signal if it isn't over by then; the exit status."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        assert process.stderr
+        process.stderr.read()
+    return process.returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
+    path, archive = tmp_path / "x", tmp_path / "x.lmz"
+    path.write_bytes(text[:60_000])
+    command = [*TOY, "encode", str(path), "--frame-size", "16K", "--checkpoint", "0"]
+    with subprocess.Popen([*command, "--checkpoint", "1000"], stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (part := tmp_path / "x.lmz.lmzip-part").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        process.send_signal(number)
+        assert process.stderr
+        message = process.stderr.read()
+    if process.returncode == 0:
+        pytest.skip("it was over before the signal came")
+    assert process.returncode == 130
+    assert not archive.exists()
+    if "--resume" in message:
+        assert part.exists()
+        assert subprocess.run([*command, "--resume"], capture_output=True, check=False).returncode == 0
+        assert (
+            subprocess.run([*TOY, "verify", str(archive), str(path)], capture_output=True, check=False).returncode == 0
+        )
+
+
+@pytest.mark.slow
+def test_fifty_kills_of_each_kind(text, tmp_path):
+    """SIGKILL at random moments, again and again until it is done: the same bytes as uninterrupted."""
+    path, archive, back = tmp_path / "x", tmp_path / "x.lmz", tmp_path / "back"
+    path.write_bytes(text[:40_000])
+    whole = tmp_path / "whole.lmz"
+    encode = [*TOY, "encode", str(path), "--frame-size", "16K", "--checkpoint", "0", "--resume"]
+    decode = [*TOY, "decode", str(archive), "-o", str(back), "--checkpoint", "0", "--resume"]
+    subprocess.run([*encode[:-1], "-o", str(whole)], check=True, capture_output=True)
+    started = time.monotonic()
+    subprocess.run([*encode[:-1], "-f"], check=True, capture_output=True)
+    took = time.monotonic() - started
+    choose, kills = random.Random(0), {}
+    for name, command, result, expected in (
+        ("encode", encode, archive, whole.read_bytes()),
+        ("decode", decode, back, path.read_bytes()),
+    ):
+        kills[name] = 0
+        while kills[name] < 50:
+            result.unlink(missing_ok=True)
+            while True:
+                status = killed(command, took * choose.uniform(0.1, 0.9), signal.SIGKILL)
+                if status == 0:
+                    break
+                assert status == -signal.SIGKILL
+                assert not result.exists()
+                kills[name] += 1
+            assert result.read_bytes() == expected
+    print(f"killed {kills['encode']} encodings and {kills['decode']} decodings; every result was the same")
+    assert sorted(os.listdir(tmp_path)) == ["back", "whole.lmz", "x", "x.lmz"]
