@@ -79,6 +79,7 @@ KINDS = {
     "zeros": bytes(5000),
     "sample": SAMPLE,
     "random": np.random.default_rng(0).bytes(5000),
+    "random, then known": (noise := np.random.default_rng(7).bytes(4000)) + noise + SAMPLE[:1000],
     "records": b"".join((n * 37).to_bytes(4, "little") + b"\0\1ab" for n in range(600)),
     "long lines": b"x" * 700 + b"\n" + b"y" * 700 + b"\n" + b"xy" * 400,
     "all bytes": bytes(range(256)) * 12,
@@ -164,7 +165,7 @@ def test_a_sure_language_model_is_believed_and_a_useless_one_does_little_harm():
 def test_the_language_models_share_is_its_own_code_length():
     rows = model_rows(SAMPLE)
     _, predictor = encode(SAMPLE, rows)
-    exact = sum(24 - math.log2(row[byte]) for row, byte in zip(rows, SAMPLE))
+    exact = sum(24 - math.log2(row[byte]) for row, byte in zip(rows, SAMPLE, strict=True))
     assert predictor.state.ledger[experts.MODEL] / 2**20 == pytest.approx(exact, rel=1e-6)
 
 
@@ -188,9 +189,9 @@ def test_squash_and_stretch_are_inverse():
 
 
 def test_random_bytes_cost_almost_nothing_extra():
-    data = np.random.default_rng(5).bytes(1 << 19)
+    data = np.random.default_rng(5).bytes(1 << 17)
     message, _ = encode(data)
-    assert len(message) <= 1.002 * len(data) + 64
+    assert len(message) <= 1.0005 * len(data) + 64
 
 
 def test_growing_tables_keep_what_they_know():

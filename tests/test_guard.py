@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from lmzip.codec.kernel import kernel
 from lmzip.guard import ContractError, guarded, kernel_violations
 
 A, B = torch.full((4, 8), 3.0), torch.full((8, 4), 2.0)
@@ -55,7 +54,7 @@ def test_fast_math_library_functions_and_doubles_are_found_in_kernels():
     def promoted(x):
         return x * 0.5
 
-    @kernel
+    @numba.njit(error_model="numpy")
     def sound(x):
         return x + x * x
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from lmzip.codec.experts import FAST, ExpertSettings
+from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
-from lmzip.codec.model import Model, ModelSettings, hash_contexts, step
+from lmzip.codec.model import Model, hash_contexts, step
 from lmzip.codec.product import Products
 from lmzip.guard import ContractError, guarded
 
 TINY = ModelSettings(layers=1, width=32, heads=2, hidden=64, window=16, table_bits=10)
 DEEP = ModelSettings(layers=2, width=64, heads=4, hidden=32, window=8, table_bits=9)
-EXPERTS = ExpertSettings(16, FAST.contexts)
+EXPERTS = ExpertSettings(14)
 TEXT = b"It is a truth universally acknowledged, that a single man in possession of a good fortune, " * 30
 
 
@@ -77,7 +77,7 @@ def test_what_follows_changes_nothing_before_it(header):
     data[at] ^= 0x55
     steps = at // header.segment if header.streams == 1 else 10
     assert lengths(data)[:steps] == whole[:steps]
-    assert lengths(data) != whole
+    assert (lengths(data) != whole) == bool(header.model or header.experts)
     if header.streams == 1:
         shorter = lengths(bytes(data[: len(data) // 2]))
         assert shorter[:-1] == whole[: len(shorter) - 1]
@@ -152,8 +152,10 @@ def test_the_coded_loss_is_the_loss_whose_gradient_trains_the_model():
     numeric = {byte: (nats(byte, 1 / 8) - nats(byte, -1 / 8)) * 4 for byte in b"tae q"}
     nats(0, 0)
     learner.learn(history, begin, position)
-    for byte, slope in numeric.items():
-        assert learner.small_gradients[-1][0][byte] == pytest.approx(slope, rel=0.02, abs=2e-3)
+    clipped = [float(learner.small_gradients[-1][0][byte]) for byte in numeric]
+    factor = clipped[0] / numeric[ord("t")]
+    assert 0.3 < factor < 1.02
+    assert clipped == pytest.approx([slope * factor for slope in numeric.values()], rel=0.03, abs=3e-3)
 
 
 def test_prediction_and_training_pass_the_guard():

@@ -17,8 +17,8 @@ POSITION = 4  # where the coder's state counts the bytes written
 
 
 def save(path: Path, meta: dict[str, Any], state: Any, frame: Any = None) -> None:
-    """Write a predictor's state, and that of the frame it is in, with what else must be known to go on."""
-    arrays = {f"state.{name}": array for name, array in state.arrays().items()}
+    """Write a predictor's state if there is one, and that of the frame it is in, with what else must be known."""
+    arrays = {} if state is None else {f"state.{name}": array for name, array in state.arrays().items()}
     if frame is not None:
         arrays.update({f"frame.{name}": array for name, array in frame_arrays(frame).items()})
     text = json.dumps({"version": VERSION, **meta}).encode()

@@ -360,8 +360,8 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
         bar.begin(total)
         try:
             sender = Sender(sink, header, b"" if args.no_code else pack.code(), bar, snapshot)
-            if header.independent_frames and threads > 1 and not args.resume:
-                ledger = sender.run_parallel(source, threads)
+            if header.independent_frames and threads > 1:
+                ledger = sender.run_parallel(source, threads, args.resume)
             else:
                 ledger = sender.run(source, args.resume)
         finally:
@@ -431,16 +431,13 @@ def _decode_to(
     if bar:
         bar.begin(total)
     try:
-        if header.independent_frames and threads > 1 and not snapshot_exists(snapshot):
-            return receiver.run_parallel(threads)
-        return receiver.run(getattr(args, "resume", False))
+        resume = getattr(args, "resume", False)
+        if header.independent_frames and threads > 1:
+            return receiver.run_parallel(threads, resume)
+        return receiver.run(resume)
     finally:
         if bar:
             bar.close()
-
-
-def snapshot_exists(snapshot: Path | None) -> bool:
-    return snapshot is not None and snapshot.exists()
 
 
 def _survey(source: BinaryIO) -> tuple[int | None, int]:

@@ -70,12 +70,13 @@ class Predictor:
             self._skipped.clear()
         return self._lockstep
 
-    def restore(self, saved: dict[str, Any], reached: int) -> None:
-        """Go back to a state that `arrays` gave, `reached` bytes into a frame."""
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a state that `arrays` gave."""
         state = self._get()
-        if getattr(state, "experts", None) is not None:
-            state.experts.grow(int(saved["position"][0]) + reached)  # tables grow within a frame
-        state.load(saved)
+        if getattr(state, "experts", None) is not None:  # it says how much of their tables is in use
+            state.experts.state.memory[...] = saved["experts.memory"]
+        for name, array in state.arrays().items():
+            array[...] = saved[name]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._get(), name)

@@ -8,7 +8,7 @@ from .codec.message import Header
 from .errors import LimitError
 
 MB, GB = 10**6, 10**9
-RATE = 3e9  # operations per second that estimates of time assume; measured on one core of 2024
+RATE = 2e10  # operations per second that estimates of time assume: 8-bit ones, one core of 2023
 BASE = 450 * MB  # Python, torch and numba themselves
 EXPANSION = 256  # output and work are bounded by so many times the archive's own size, beyond a first allowance
 
@@ -27,10 +27,10 @@ def work(header: Header) -> int:
     """Arithmetic operations per byte of original, about."""
     total = 1000
     if model := header.model:
-        weights = model.layers * model.width * (4 * model.width + 2 * model.hidden) + 512 * model.width
-        total += 6 * weights * (1 + header.replay)
+        weights = model.layers * model.width * (4 * model.width + 2 * model.hidden) + 256 * model.width
+        total += 500_000 + 6 * weights * (1 + header.replay)
     if header.experts:
-        total += 15_000
+        total += 6000 * header.experts.contexts.bit_count()
     return total
 
 

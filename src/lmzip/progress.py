@@ -73,6 +73,7 @@ class _Stop:
         if not self.deferring or self.asked:  # a second Ctrl-C doesn't wait
             raise Interrupted("interrupted")
         self.asked = True
+        print("\nlmzip: stopping soon, so that it can be resumed; once more stops at once", file=sys.stderr)
 
 
 _stop = _Stop()

@@ -12,7 +12,7 @@ from . import checkpoint, engine, pool
 from .codec.cache import source_digest
 from .codec.message import CODED, END, FILLED, NLL_BITS, DamageError, Footer, Frame, Header, MessageError, Reader
 from .codec.receive import complete, rebuild
-from .errors import UsageError, archive_errors
+from .errors import Interrupted, UsageError, archive_errors
 from .ledger import Ledger
 from .limits import Limits
 from .progress import Watch, deferred
@@ -40,7 +40,9 @@ class Receiver:
         assert header is not None
         if header.prior is not None:
             raise UsageError(f"the archive builds on prior {header.prior.hex()[:16]}, which this version can't load")
-        self.limits.check_header(header)
+        if self.state is None:
+            self.limits.check_header(header)
+            self.state = engine.Predictor(header)
         return header
 
     def frames(self, before_footer: Callable[[], None] | None = None) -> Iterator[tuple[Frame, bytes]]:
@@ -61,45 +63,67 @@ class Receiver:
     def run(self, resume: bool = False) -> Ledger:
         """Read the archive to its end, and write the original."""
         header = self.header()
-        self.state = engine.Predictor(header)
         with archive_errors():
             done, resumed = self.resume() if resume else (0, None)
-            for frame, payload in self.frames():
+            for frame, payload in self.saved_if_interrupted(self.frames()):
                 if frame.number < done:
                     self.reader.leaves += self.resumed_leaf(frame)
                     continue
                 if header.independent_frames and not resumed:
                     self.state = engine.Predictor(header)
-                watch = self.look(frame, payload)
+                watch = self.look(frame)
                 with deferred():
                     if resumed and resumed[0]["position"]:
                         decoding = self.resume_frame(frame, payload, *resumed)
                         data, digest = complete(self.state, frame, decoding, watch)
                     else:
                         data, digest = rebuild(self.state, frame, payload, watch)
-                resumed = None
-                self.add(frame, data, digest)
+                    resumed = None
+                    self.add(frame, data, digest)
                 self.watch.step(self.written, self.bits, self.saver(None))
         return self.finish()
 
-    def run_parallel(self, processes: int) -> Ledger:
-        """The same for independent frames, over several processes."""
+    def saved_if_interrupted(self, frames: Iterator[tuple[Frame, bytes]]) -> Iterator[tuple[Frame, bytes]]:
+        """The same frames; if reading them is interrupted, what was rebuilt so far is saved."""
+        try:
+            yield from frames
+        except Interrupted:
+            self.save_boundary()
+            raise
+
+    def save_boundary(self) -> None:
+        """Save between two frames."""
+        if self.snapshot is not None and self.written:
+            self.save(None)
+
+    def run_parallel(self, processes: int, resume: bool = False) -> Ledger:
+        """The same for independent frames, over several processes. A frame half done is done again."""
         header, waiting = self.header(), deque[tuple[Frame, Future]]()
 
         def take() -> None:
             frame, future = waiting.popleft()
-            self.add(frame, *future.result())
-            self.watch.step(self.written, self.bits)
+            result = future.result()
+            with deferred():
+                self.add(frame, *result)
+            self.watch.step(self.written, self.bits, self.saver(None))
 
         def drain() -> None:
             while waiting:
                 take()
 
         with archive_errors(), pool.processes(processes) as workers:
-            for frame, payload in self.frames(before_footer=drain):
-                waiting.append((frame, workers.submit(pool.decode, header, frame, payload)))
-                if len(waiting) > 2 * processes:
-                    take()
+            done, _ = self.resume() if resume else (0, None)
+            try:
+                for frame, payload in self.frames(before_footer=drain):
+                    if frame.number < done:
+                        self.reader.leaves += self.resumed_leaf(frame)
+                        continue
+                    waiting.append((frame, workers.submit(pool.decode, header, frame, payload)))
+                    if len(waiting) > 2 * processes:
+                        take()
+            except Interrupted:
+                self.save_boundary()
+                raise
         return self.finish()
 
     def add(self, frame: Frame, data: Any, digest: bytes) -> None:
@@ -115,7 +139,7 @@ class Receiver:
         assert footer is not None
         return Ledger.of(footer, self.transcript, self.reader.position, pool.code_size())
 
-    def look(self, frame: Frame, payload: bytes) -> Callable[[Any], None]:
+    def look(self, frame: Frame) -> Callable[[Any], None]:
         """What happens between segments."""
 
         def watch(decoding: Any) -> None:
@@ -141,7 +165,8 @@ class Receiver:
             "bits": self.bits,
             "position": 0 if decoding is None else decoding.position,
         }
-        checkpoint.save(self.snapshot, meta, self.state, decoding)
+        fresh = self.reader.header.independent_frames and decoding is None
+        checkpoint.save(self.snapshot, meta, None if fresh else self.state, decoding)
 
     def resume(self) -> tuple[int, tuple[dict, dict, dict] | None]:
         """Take up where the last checkpoint left off: frames done, and the checkpoint, if there is one."""
@@ -154,7 +179,8 @@ class Receiver:
         self.saved_leaves = bytes.fromhex(meta["leaves"])
         self.written, self.bits = meta["written"], meta["bits"]
         rewind(self.sink, self.written)
-        self.state.restore(state, meta["position"])
+        if state:
+            self.state.restore(state)
         return len(self.saved_leaves) // 32, (meta, state, frame)
 
     def resumed_leaf(self, frame: Frame) -> bytes:
@@ -169,7 +195,7 @@ class Receiver:
         import numpy as np
 
         decoding = self.state.decode(np.frombuffer(payload, np.uint8), frame.length)
-        self.state.load(state)  # beginning a frame may have touched it
+        self.state.restore(state)  # beginning a frame may have touched it
         checkpoint.restore_frame(decoding, saved)
         return decoding
 

@@ -16,7 +16,7 @@ from . import checkpoint, engine, pool
 from .codec.cache import source_digest
 from .codec.message import CODED, FILLED, NLL_BITS, STORED, Footer, Frame, Header, digest, leaf, whole_digest
 from .codec.receive import steps
-from .errors import ArchiveError, UsageError
+from .errors import ArchiveError, Interrupted, UsageError
 from .ledger import Ledger
 from .progress import Watch, deferred
 
@@ -92,11 +92,10 @@ def encode_frame(
                 state.skip(array)
             return _plain(kind, index, data)
         encoding = state.encode(array)
-    with deferred():
-        while not encoding.done:
-            encoding.advance(steps(header))
-            if watch:
-                watch(encoding)
+    while not encoding.done:
+        encoding.advance(steps(header))
+        if watch and not encoding.done:
+            watch(encoding)
     transcript = encoding.finish()
     digest_ = leaf(data)
     frame = Frame(
@@ -179,8 +178,7 @@ class Sender:
         resumed = self.resume(source) if resume else None
         if resumed is None:
             self.write(self.header.pack())
-        ahead = blocks(source, self.header.frame_size)
-        for block, last in ahead:
+        for block, last in self.blocks(source):
             encoding = None
             if resumed and resumed[0]["position"]:
                 encoding = self.resume_frame(block, *resumed)
@@ -192,26 +190,49 @@ class Sender:
                 self.look(encoding, block)
 
             alone = last or self.header.independent_frames
-            self.add(encode_frame(self.header, len(self.sizes), block, alone, self.state, encoding, look))
+            with deferred():
+                self.add(encode_frame(self.header, len(self.sizes), block, alone, self.state, encoding, look))
             self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
         return self.finish()
 
-    def run_parallel(self, source: BinaryIO, processes: int) -> Ledger:
-        """The same bytes as `run`, for independent frames, over several processes."""
-        self.write(self.header.pack())
+    def blocks(self, source: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+        """`blocks` of the source; if reading is interrupted, what was coded so far is saved."""
+        ahead = blocks(source, self.header.frame_size)
+        try:
+            while (item := next(ahead, None)) is not None:
+                yield item
+        except Interrupted:
+            self.save_boundary()
+            raise
+
+    def run_parallel(self, source: BinaryIO, processes: int, resume: bool = False) -> Ledger:
+        """The same bytes as `run`, for independent frames, over several processes. A frame half done is done again."""
+        if not (resume and self.resume(source)):
+            self.write(self.header.pack())
         waiting: deque[Future] = deque()
         with pool.processes(processes) as workers:
-            for index, (block, _) in enumerate(blocks(source, self.header.frame_size)):
-                waiting.append(workers.submit(pool.encode, self.header, index, block))
-                if len(waiting) > 2 * processes:
+            try:
+                for index, (block, _) in enumerate(blocks(source, self.header.frame_size), len(self.sizes)):
+                    waiting.append(workers.submit(pool.encode, self.header, index, block))
+                    if len(waiting) > 2 * processes:
+                        self.take(waiting.popleft())
+                while waiting:
                     self.take(waiting.popleft())
-            while waiting:
-                self.take(waiting.popleft())
+            except Interrupted:
+                self.save_boundary()
+                raise
         return self.finish()
 
     def take(self, future: Future) -> None:
-        self.add(future.result())
-        self.watch.step(self.length, self.nll / (1 << NLL_BITS))
+        coded = future.result()
+        with deferred():
+            self.add(coded)
+        self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
+
+    def save_boundary(self) -> None:
+        """Save between two frames."""
+        if self.snapshot is not None and self.sizes:
+            self.save(None, b"")
 
     def look(self, encoding: Any, block: bytes) -> None:
         """Between segments."""
@@ -241,7 +262,8 @@ class Sender:
             "position": position,
             "begun": leaf(block[:position]).hex(),
         }
-        checkpoint.save(self.snapshot, meta, self.state, encoding)
+        fresh = self.header.independent_frames and encoding is None
+        checkpoint.save(self.snapshot, meta, None if fresh else self.state, encoding)
 
     def resume(self, source: BinaryIO) -> tuple[dict, dict, dict] | None:
         """Take up where the last checkpoint left off; None when there is none. Reads what was coded, to compare."""
@@ -250,7 +272,9 @@ class Sender:
         meta, state, frame = checkpoint.load(self.snapshot)
         ours = ("encode", source_digest(), self.header.pack().hex(), digest(self.code, 8).hex())
         if (meta["what"], meta["codec"], meta["header"], meta["code"]) != ours:
-            raise UsageError("the interrupted run had other options; repeat those, or begin again with -f")
+            raise UsageError(
+                "the interrupted run had other options or another lmzip; repeat those, or begin again with -f"
+            )
         self.sizes, self.leaves = meta["sizes"], bytearray.fromhex(meta["leaves"])
         self.length, self.nll, self.transcript = meta["length"], meta["nll"], meta["transcript"]
         self.shares, self.written = meta["shares"], meta["written"]
@@ -259,7 +283,8 @@ class Sender:
             if leaf(block) != self.leaves[32 * index : 32 * index + 32]:
                 raise _changed()
         rewind(self.sink, self.written)
-        self.state.restore(state, meta["position"])
+        if state:
+            self.state.restore(state)
         self.watch.step(self.length + meta["position"], 0)
         return meta, state, frame
 
@@ -268,7 +293,7 @@ class Sender:
         if leaf(block[: meta["position"]]).hex() != meta["begun"]:
             raise _changed()
         encoding = self.state.encode(np.frombuffer(block, np.uint8))
-        self.state.load(state)  # beginning a frame may have touched it
+        self.state.restore(state)  # beginning a frame may have touched it
         checkpoint.restore_frame(encoding, frame)
         return encoding
 

@@ -77,7 +77,11 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
     "slow-model": ("take hours for 1 MB", "LimitError", archive(Header(model=SLOW), [coded(MB)])),
     "bomb": ("write 4 GB of zeros", "LimitError", archive(LARGE, [filled(i, 1 << 28) for i in range(16)])),
     "long-transcript": ("read 8 GB", "LimitError", archive(LARGE, [coded(1 << 28, 1 << 33)])),
-    "long-stored": ("read 256 MB that aren't there", "DamageError", LARGE.pack() + coded(1 << 28)[0].pack(LARGE.key)),
+    "long-stored": (
+        "allocate 64 MB that aren't there",
+        "DamageError",
+        LARGE.pack() + Frame.plain(STORED, 0, 1 << 26, bytes(8)).pack(LARGE.key),
+    ),
     "too-long-transcript": ("exceed the bound of a transcript", "DamageError", archive(SMALL, [coded(16, 577)])),
     "long-frame": ("exceed the frame size", "DamageError", archive(SMALL, [stored(0, bytes(300))])),
     "short-frame": (

@@ -1,7 +1,7 @@
 """Where compiled kernels and unpacked code are kept: private folders, named by the digest of the code.
 
-numba's own cache doesn't notice that a helper in another file changed, doesn't work inside a zip, and is
-pickle: so it lies in a folder that nobody else can write to, one for every state of the codec's source.
+numba's own cache doesn't notice that a helper in another file or an option of the compiler changed, doesn't work
+inside a zip, and is pickle: so it lies in a folder that nobody else can write to, one for each source and options.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def load_lockstep() -> Any:
     if numba.config.DISABLE_JIT:
         raise RuntimeError("NUMBA_DISABLE_JIT changes the arithmetic: unset it")
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = private_folder("kernels-" + source_digest())
+    options = repr([getattr(numba.config, name) for name in ("OPT", "BOUNDSCHECK", "CPU_NAME", "CPU_FEATURES")])
+    name = hashlib.blake2b((source_digest() + options).encode(), digest_size=12).hexdigest()
+    numba.config.CACHE_DIR = private_folder("kernels-" + name)
     try:
         from .lockstep import Lockstep
     finally:

@@ -24,13 +24,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from .kernel import inline, kernel
+from .symbols import FREQUENCY_BITS
 
 f4, i4 = np.float32, np.int32
 FIRST, SECOND = f4(127), f4(64)  # limits of quantised operands
 PRODUCT_DEPTH = 2048  # longest sum in a product
 TINY = f4(1e-20)
 ONE, ZERO = f4(1), f4(0)
-FREQUENCY_BITS = 24
 _MAGIC = f4(1.5 * 2**23)
 _EPSILON = f4(1e-6)
 _LOG2E = f4(4096 / math.log(2))

@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 
 from . import mixer
-from .coder import decode_bit, encode_bit
-from .kernel import inline, kernel
+from .coder import decode, decode_bit, decode_target, encode, encode_bit
+from .kernel import kernel
 from .mixer import BITS, adapt, learn_refine, log2, mix, refine, squash, stretch, train
 
-TEXT = sum(1 << k for k in (*range(6), *range(7, 17), 19, 20, *range(23, 27), 30))  # contexts of the fast preset
+TEXT = sum(1 << k for k in (*range(6), *range(7, 18), 19, 20, *range(23, 28), 30))  # contexts of the fast preset
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class State(NamedTuple):
     matches: np.ndarray  # uint32[2^22]: position after the last occurrence of hashed bytes
     indirect: np.ndarray  # uint64[3 * 2^16 + 256]: what followed a context the last times
     weights: np.ndarray  # int32[rows, E + 8]: first layer
-    finals: np.ndarray  # int32[rows, 8 or 16]: second layer
+    finals: np.ndarray  # int32[rows, K]: second layer
     apms: np.ndarray  # uint32: maps that refine the mix
     model_apm: np.ndarray  # uint32: maps that refine the language model's probability
     active: np.ndarray  # int64[N]: which contexts are used
@@ -71,15 +71,18 @@ class State(NamedTuple):
     inputs: np.ndarray  # int32[E + 8]
     rows: np.ndarray  # int64[K]: selected weight sets
     outputs: np.ndarray  # int64[K]
+    alone: np.ndarray  # int64[K]: outputs without the language model
     tree: np.ndarray  # int64[512]: the language model's distribution as a binary tree
 
 
 # Places in State.memory
 (_SEEN, _SLOT_MASK, _MATCH_MASK, _RECENT, _CLASSES, _WORD, _WORD1, _WORD2, _WORD3, _WORD_LENGTH, _BEFORE_WORD,
- _LINE, _LINE_ABOVE, _FIRST, _BRACKET, _POINTER, _MATCHED, _TOUCHED, _MEMORY) = range(19)  # fmt: skip
+ _LINE, _LINE_ABOVE, _FIRST, _BRACKET, _POINTER, _MATCHED, _TOUCHED, _RAW, _SPENT, _MEMORY) = range(21)  # fmt: skip
 
 _0, _1, _8, _16 = (np.uint64(n) for n in (0, 1, 8, 16))
 _BYTE, _2BYTES, _3BYTES, _4BYTES, _5BYTES, _6BYTES = (np.uint64((1 << 8 * n) - 1) for n in (1, 2, 3, 4, 5, 6))
+_LONG_MATCH = np.uint64(400)
+_NO_MODEL = np.zeros((0, 256), np.uint32)
 _GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _FOLD = np.uint64(32)
 _24, _40, _48 = (np.uint64(n) for n in (24, 40, 48))
@@ -126,9 +129,9 @@ _NEXT, _COUNTS = _bit_histories()
 
 def _byte_classes() -> np.ndarray:
     classes = [8 + (byte & 7) for byte in range(128)] + [6] * 128
-    for kind, members in enumerate(("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789", " ", "\n")):
-        for member in members:
-            classes[ord(member)] = kind + 1
+    for first, last, kind in ("az1", "AZ2", "093", "  4", "\n\n5"):
+        for byte in range(ord(first), ord(last) + 1):
+            classes[byte] = int(kind)
     classes[ord(".")] = classes[ord(",")] = 7
     return np.array(classes, np.uint64)
 
@@ -153,7 +156,7 @@ class Experts:
         weights[:, : 4 * contexts + 3] = 4000
         weights[:, 1 : 4 * contexts : 4] = 0
         weights[:, inputs : inputs + 2] = 6500 * language_model
-        finals = np.zeros((1024, 16 if language_model else 8), np.int32)
+        finals = np.zeros((768 + 256 * language_model, sets), np.int32)
         finals[:, :sets] = 65536 // sets
         space = np.zeros(((1 << settings.slot_bits) + contexts + 1) * 16, np.uint32)
         aligned = -(space.ctypes.data // 4) % 16
@@ -169,7 +172,7 @@ class Experts:
             indirect=np.zeros(3 * 65536 + 256, np.uint64),
             weights=weights,
             finals=finals,
-            apms=mixer.apm(256 + 65536),
+            apms=mixer.apm(3 * 65536),
             model_apm=mixer.apm(256 * language_model),
             active=active,
             contexts=np.zeros(CONTEXTS, np.uint64),
@@ -180,6 +183,7 @@ class Experts:
             inputs=np.zeros(inputs + 8, np.int32),
             rows=np.zeros(sets, np.int64),
             outputs=np.zeros(sets, np.int64),
+            alone=np.zeros(sets, np.int64),
             tree=np.zeros(512, np.int64),
         )
         self.state.memory[_SLOT_MASK] = (1 << min(_FIRST_SLOTS, settings.slot_bits)) - 1
@@ -195,15 +199,29 @@ class Experts:
             state.matches[matches : 2 * matches] = state.matches[:matches]
             memory[_MATCH_MASK] = 2 * matches - 1
 
+    def encode(
+        self, history: np.ndarray, at: int, count: int, frequencies: np.ndarray, state: np.ndarray, message: np.ndarray
+    ) -> int:
+        """Write `count` bytes of the history; frequencies uint32[count, 256] or [0, 256]. Returns their code length."""
+        before = int(self.state.ledger[MIX])
+        encode_segment(self.state, history, at, at + count, frequencies, state, message)
+        return int(self.state.ledger[MIX]) - before
+
+    def decode(self, history: np.ndarray, at: int, count: int, state: np.ndarray, message: np.ndarray) -> int:
+        """Read `count` bytes into the history, without a language model; returns their code length."""
+        before = int(self.state.ledger[MIX])
+        decode_segment(self.state, history, at, at + count, state, message)
+        return int(self.state.ledger[MIX]) - before
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that the next predictions depend on, by name, as it is in use now."""
-        arrays = dict(zip(State._fields[: State._fields.index("active")], self.state))
+        arrays = dict(zip(State._fields[: State._fields.index("active")], self.state, strict=False))
         arrays["slots"] = arrays["slots"][: (int(self.state.memory[_SLOT_MASK]) + 1) * 16]
         arrays["matches"] = arrays["matches"][: int(self.state.memory[_MATCH_MASK]) + 1]
         return arrays
 
 
-@inline
+@kernel
 def _fold(value, other):
     """A hash of two numbers, uint64."""
     h = (value + _GOLDEN) * _ODD + other
@@ -211,7 +229,7 @@ def _fold(value, other):
     return h ^ (h >> _FOLD)
 
 
-@inline
+@kernel
 def _known(history, i, distance):
     """Byte i - distance, uint64, or 0 where nothing is known."""
     if distance <= i and 4 * distance <= 3 * history.shape[0]:
@@ -268,25 +286,26 @@ def _hash_contexts(state, history, i):
         state.hashes[k] = _fold(np.uint64(k), h[state.active[k]])
 
 
-@inline
+@kernel
 def _find(slots, h, mask):
-    """Place of the slot of hash `h`: one of two neighbours, taken over from the less used one if need be."""
+    """Place of the slot of hash `h`: one of three neighbours; if need be the least used one is taken over."""
     check = np.uint32(h >> _48)
     index = h & mask
-    a, b = index << np.uint64(4), (index ^ _1) << np.uint64(4)
-    if slots[a] >> np.uint32(16) == check:
-        return np.int64(a)
-    if slots[b] >> np.uint32(16) == check:
-        return np.int64(b)
-    if (slots[a + _1] >> np.uint32(18)) & np.uint32(63) > (slots[b + _1] >> np.uint32(18)) & np.uint32(63):
-        a = b
-    slots[a] = check << np.uint32(16)
+    least, best = np.uint32(64), _0
+    for way in range(3):
+        a = (index ^ np.uint64(way)) << np.uint64(4)
+        if slots[a] >> np.uint32(16) == check:
+            return np.int64(a)
+        used = (slots[a + _1] >> np.uint32(18)) & np.uint32(63)
+        if used < least:
+            least, best = used, a
+    slots[best] = check << np.uint32(16)
     for j in range(1, 16):
-        slots[a + np.uint64(j)] = np.uint32(0)
-    return np.int64(a)
+        slots[best + np.uint64(j)] = np.uint32(0)
+    return np.int64(best)
 
 
-@inline
+@kernel
 def _learn_node(node, bit, limit):
     """A node after one more bit."""
     p, n = (node & 0x3FFFF) ^ 0x20000, node >> 18 & 63
@@ -319,16 +338,17 @@ def _find_slots(state, half):
                 for j in range(1, 16):
                     slots[a + j] = np.uint32(0)
             else:
-                a = _find(slots, h, mask)
-                if slots[a + 1] == np.uint32(0):
+                if np.int64(slots[places[contexts + k] + 1]) >> 18 & 63 == 2:  # seen once: now build what it skipped
+                    b = _find(slots, _fold(hashes[k], np.uint64(16 + (run >> 12 & 15))), mask)
                     at = 1
                     for j in range(4):
                         bit = run >> (11 - j) & 1
-                        slots[a + at] = _learn_node(0, bit, 63)
+                        slots[b + at] = _learn_node(np.int64(slots[b + at]), bit, 63)
                         at = 2 * at + bit
+                a = _find(slots, h, mask)
         places[k] = a
         hits += slots[a + 1] != np.uint32(0)
-    return hits
+    return min(hits, 31)
 
 
 @kernel
@@ -370,19 +390,41 @@ def _learn_bit(state, node, bit, y):
         slots[a] = _learn_node(v, y, 30)
         cell = cells[k]
         if cell >= 0:
-            state.histories[cell] = adapt(np.int64(state.histories[cell]), y, 255)
+            state.histories[cell] = adapt(np.int64(state.histories[cell]), y, 1000)
         cell = cells[contexts + k]
         if cell >= 0:
             expected = np.int64(slots[places[contexts + k]]) >> (15 - bit) & 1
-            state.runs[cell] = adapt(np.int64(state.runs[cell]), np.int64(expected == y), 255)
+            state.runs[cell] = adapt(np.int64(state.runs[cell]), np.int64(expected == y), 1000)
 
 
-@inline
-def _charge(ledger, row, one, bits):
-    """Add what an event of probability one / 2^bits cost."""
-    cost = (bits << mixer.FINE) - log2(one) + ledger[row + 3]
+@kernel
+def _cost(one, bits, y):
+    """Code length of bit y of probability one / 2^bits, in 2^-44 bit."""
+    return (bits << mixer.FINE) - log2(one if y else (1 << bits) - one)
+
+
+@kernel
+def _charge(ledger, row, cost):
+    """Add a code length in 2^-44 bit."""
+    cost += ledger[row + 3]
     ledger[row] += cost >> 24
     ledger[row + 3] = cost & 0xFFFFFF
+
+
+@kernel
+def _final(outputs, weights, row):
+    """A second mix: of what the weight sets of the first gave."""
+    total = 32768
+    for k in range(outputs.shape[0]):
+        total += outputs[k] * np.int64(weights[row, k])
+    return min(max(total >> 16, -mixer.LIMIT), mixer.LIMIT)
+
+
+@kernel
+def _learn_final(outputs, weights, row, mixed, y):
+    error = (y << 16) - (squash(mixed) >> 6)
+    for k in range(outputs.shape[0]):
+        weights[row, k] += (outputs[k] * error + 0x20000) >> 18
 
 
 @kernel
@@ -395,7 +437,7 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
     memory, x, rows, outputs, tree = state.memory, state.inputs, state.rows, state.outputs, state.tree
     ring = history.shape[0] - 1
     experts = x.shape[0] - 8
-    contexts = state.active.shape[0]
+    finals, contexts = state.finals, state.active.shape[0]
     modelled = frequencies.shape[0] > 0
     recent = np.int64(memory[_RECENT] & _2BYTES)
     c1, c2 = recent & 255, recent >> 8
@@ -411,9 +453,10 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
     expected = 0
     if matched > 0:
         expected = np.int64(history[np.int64(memory[_POINTER]) & ring]) | 256
-    rate = max(10, 48 >> min(i >> 17, 20))
+    rate = max(10, 32 >> min(i >> 17, 20))
     byte = 0 if decoding else np.int64(history[i & ring])
     c0, node, hits = 1, 1, 0
+    cost, cost_alone = 0, 0
     for bit in range(8):
         if bit & 3 == 0:
             hits = _find_slots(state, 0 if bit == 0 else c0)
@@ -437,7 +480,10 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
             x[experts] = min(max(model, -3071), 3071)
             model = min(max(model, -mixer.LIMIT), mixer.LIMIT)
             x[experts + 1] = stretch(refine(state.model_apm, c0, model))
-            rows[7] = 1792 + min(abs(model) >> 7, 15) * 8 + bit
+            rows[SETS] = 1792 + min(abs(model) >> 7, 15) * 8 + bit
+        elif rows.shape[0] > SETS:
+            x[experts], x[experts + 1] = 0, 0
+            rows[SETS] = 1920 + bit
         rows[0] = c0
         rows[1] = 256 + length * 8 + bit
         rows[2] = 512 + c1
@@ -446,32 +492,34 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
         rows[5] = 1280 + c2
         rows[6] = 1536 + (word_length << 4 | classes >> 4)
         mix(x, state.weights, rows, outputs)
-        finals = state.finals
-        a, b = 0, 0
-        for k in range(rows.shape[0]):
-            a += outputs[k] * np.int64(finals[c0, k])
-            b += outputs[k] * np.int64(finals[256 + hits * 8 + bit, k])
-        a = min(max((a + 32768) >> 16, -mixer.LIMIT), mixer.LIMIT)
-        b = min(max((b + 32768) >> 16, -mixer.LIMIT), mixer.LIMIT)
+        alone = 0
+        if modelled:
+            mix(x[:experts], state.weights, rows, state.alone)  # as if the language model had said nothing
+            alone = _final(state.alone, finals, 768 + c0)
+        by_hits = 256 + hits * 8 + bit
+        a, b = _final(outputs, finals, c0), _final(outputs, finals, by_hits)
         mixed = (a + b) >> 1
-        one = 2 * squash(mixed) + refine(state.apms, c0, mixed) + refine(state.apms, 256 + (c1 << 8 | c0), mixed)
-        one = min(max(one >> 2, 16), (1 << BITS) - 16)
+        order2 = 65536 + np.int64(_fold(memory[_RECENT] & _2BYTES, np.uint64(c0)) & _2BYTES)
+        at_match = 131072 + ((expected & 255) << 8 | c0) if length > 0 else c0
+        one = 2 * squash(mixed) + refine(state.apms, c1 << 8 | c0, mixed)
+        one += 2 * refine(state.apms, order2, mixed) + 3 * refine(state.apms, at_match, mixed)
+        one = min(max(one >> 3, 16), (1 << BITS) - 16)
         if decoding:
             y = np.int64(decode_bit(coder_state, message, np.uint64(one), np.uint64(BITS)))
         else:
             y = byte >> (7 - bit) & 1
             encode_bit(coder_state, message, np.uint64(one), np.uint64(BITS), np.uint64(y))
-        _charge(state.ledger, MIX, one if y else (1 << BITS) - one, BITS)
+        cost += _cost(one, BITS, y)
         train(x, state.weights, rows, outputs, y, rate)
-        ea = ((y << 16) - (squash(a) >> 6)) * 2
-        eb = ((y << 16) - (squash(b) >> 6)) * 2
-        for k in range(rows.shape[0]):
-            finals[c0, k] += (outputs[k] * ea + 0x20000) >> 18
-            finals[256 + hits * 8 + bit, k] += (outputs[k] * eb + 0x20000) >> 18
-        learn_refine(state.apms, c0, mixed, y, 64)
-        learn_refine(state.apms, 256 + (c1 << 8 | c0), mixed, y, 64)
+        _learn_final(outputs, finals, c0, a, y)
+        _learn_final(outputs, finals, by_hits, b, y)
+        learn_refine(state.apms, c1 << 8 | c0, mixed, y, 127)
+        learn_refine(state.apms, order2, mixed, y, 127)
+        learn_refine(state.apms, at_match, mixed, y, 127)
         if modelled:
             learn_refine(state.model_apm, c0, model, y, 64)
+            cost_alone += _cost(min(max(squash(alone), 16), (1 << BITS) - 16), BITS, y)
+            _learn_final(state.alone, finals, 768 + c0, alone, y)
         _learn_bit(state, node, bit, y)
         state.byte_map[c0] = adapt(np.int64(state.byte_map[c0]), y, 255)
         if length > 0:
@@ -480,8 +528,10 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
         c0 = c0 * 2 + y
         node = node * 2 + y
     byte = c0 & 255
+    _charge(state.ledger, MIX, cost)
+    _charge(state.ledger, EXPERTS, cost_alone if modelled else cost)
     if modelled:
-        _charge(state.ledger, MODEL, tree[c0], 24)
+        _charge(state.ledger, MODEL, (24 << mixer.FINE) - log2(tree[c0]))
     if decoding:
         history[i & ring] = byte
     _learn_byte(state, history, i, byte, expected)
@@ -490,14 +540,21 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
 
 @kernel
 def _learn_byte(state, history, i, new, expected):
-    """Runs, words, lines and matches after the byte `new` at position i."""
-    m, slots, indirect = state.memory, state.slots, state.indirect
+    """Everything that is learnt once a byte, after the byte `new` at position i."""
+    slots = state.slots
     contexts = state.active.shape[0]
     for k in range(contexts):
         a = state.places[contexts + k]
         run = np.int64(slots[a])
         count = min((run & 255) + 1, 255) if run & 255 > 0 and run >> 8 & 255 == new else 1
         slots[a] = run & 0xFFFF0000 | new << 8 | count
+    _learn_history(state, history, i, new, expected)
+
+
+@kernel
+def _learn_history(state, history, i, new, expected):
+    """Words, lines, what follows what, and the match; expected: the byte that the match said, and 256."""
+    m, indirect = state.memory, state.indirect
     byte = np.uint64(new)
     recent, word = m[_RECENT], m[_WORD]
     c1 = recent & _BYTE
@@ -554,16 +611,80 @@ def _learn_match(state, history, i, new, expected):
 
 
 @kernel
-def encode_segment(state, history, start, stop, frequencies, coder_state, message):
-    """Code history[start:stop] (absolute positions); frequencies: uint32[stop - start, 256] or [0, 256]."""
-    for i in range(start, stop):
-        f = frequencies[i - start] if frequencies.shape[0] > 0 else frequencies[:0].ravel()
-        code_byte(state, history, i, f, coder_state, message, False)
+def _learn_leap(state, history, i, leapt, one):
+    """After that decision; if all 32 bytes are as matched, put them down and go on behind them."""
+    m, ring = state.memory, history.shape[0] - 1
+    cost = _cost(one, BITS, leapt)
+    _charge(state.ledger, MIX, cost)
+    _charge(state.ledger, EXPERTS, cost)
+    state.match_map[0] = adapt(np.int64(state.match_map[0]), leapt, 255)
+    if leapt:
+        for j in range(i, i + 32):
+            new = np.int64(history[np.int64(m[_POINTER]) & ring])
+            history[j & ring] = new
+            _learn_history(state, history, j, new, new)
 
 
 @kernel
+def _raw_block(state, i):
+    """Of every 8,192 bytes the first 1,024 show whether modelling pays; if not, the others are coded raw."""
+    m, spent = state.memory, np.uint64(state.ledger[MIX])
+    if i & 8191 == 0:
+        m[_RAW], m[_SPENT] = _0, spent
+    elif i & 8191 == 1024:
+        m[_RAW] = np.uint64(spent - m[_SPENT] >= np.uint64(8 << 30))
+    elif m[_MATCHED] >= np.uint64(32):
+        m[_RAW] = _0
+    return m[_RAW] != _0
+
+
+@kernel
+def _code_raw(state, history, i, coder_state, message, decoding):
+    """One byte in eight bits; of the experts only words, lines and matches learn it."""
+    at, m = i & (history.shape[0] - 1), state.memory
+    if decoding:
+        history[at] = decode_target(coder_state, _8)
+        decode(coder_state, message, np.uint64(history[at]), _1, _8)
+    else:
+        encode(coder_state, message, np.uint64(history[at]), _1, _8)
+    state.ledger[MIX] += 8 << 20
+    state.ledger[EXPERTS] += 8 << 20
+    expected = np.int64(history[np.int64(m[_POINTER]) & (history.shape[0] - 1)]) | 256 if m[_MATCHED] > _0 else 0
+    _learn_history(state, history, i, np.int64(history[at]), expected)
+
+
+@kernel
+def _code_segment(state, history, start, stop, frequencies, coder_state, message, decoding):
+    none, ring = frequencies[:0].ravel(), history.shape[0] - 1
+    i = start
+    while i < stop:
+        modelled = frequencies.shape[0] > 0
+        if not modelled and i & 31 == 0 and i + 32 <= stop and state.memory[_MATCHED] >= _LONG_MATCH:
+            one = min(max(np.int64(state.match_map[0]) >> 10, 16), (1 << BITS) - 16)
+            if decoding:
+                leapt = np.int64(decode_bit(coder_state, message, np.uint64(one), np.uint64(BITS)))
+            else:
+                leapt, distance = 1, i - np.int64(state.memory[_POINTER])
+                for j in range(i, i + 32):
+                    leapt &= np.int64(history[j & ring] == history[(j - distance) & ring])
+                encode_bit(coder_state, message, np.uint64(one), np.uint64(BITS), np.uint64(leapt))
+            _learn_leap(state, history, i, leapt, one)
+            if leapt:
+                i += 32
+                continue
+        if not modelled and _raw_block(state, i):
+            _code_raw(state, history, i, coder_state, message, decoding)
+        else:
+            row = frequencies[i - start] if modelled else none
+            code_byte(state, history, i, row, coder_state, message, decoding)
+        i += 1
+
+
+def encode_segment(state, history, start, stop, frequencies, coder_state, message):
+    """Code history[start:stop] (absolute positions); frequencies: uint32[stop - start, 256] or [0, 256]."""
+    _code_segment(state, history, start, stop, frequencies, coder_state, message, False)
+
+
 def decode_segment(state, history, start, stop, coder_state, message):
     """Write history[start:stop] from a message coded without a language model."""
-    none = np.zeros(0, np.uint32)
-    for i in range(start, stop):
-        code_byte(state, history, i, none, coder_state, message, True)
+    _code_segment(state, history, start, stop, _NO_MODEL, coder_state, message, True)

@@ -16,7 +16,6 @@ import numpy as np
 from . import rng
 from .exact import (
     FIRST,
-    FREQUENCY_BITS,
     ONE,
     TINY,
     ZERO,
@@ -30,6 +29,7 @@ from .exact import (
     weighted_rows,
 )
 from .kernel import kernel
+from .symbols import FREQUENCY_BITS
 from .model import ORDERS, Cache, Matrix, Model, hash_contexts
 
 if TYPE_CHECKING:

@@ -11,82 +11,22 @@ no prediction depends on the frame's length.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import coder
-from .coder import code_length, decode, decode_target, encode
-from .exact import FREQUENCY_BITS
-from .experts import EXPERTS, MIX, MODEL, Experts, code_byte, decode_segment, encode_segment
-from .kernel import kernel
-from .learner import Learner
 from .message import Header
-from .model import Model, hash_contexts, step
+from .symbols import FREQUENCY_BITS, decode_uniform, encode_symbols
+
+if TYPE_CHECKING:
+    from .experts import Experts
+    from .learner import Learner
+    from .model import Model
 
 HISTORY_BITS = 24  # predictors look back on 2^24 bytes at most
 DIGESTED = 1 << 23  # arrays of more bytes are left out of the short digest: an error there soon shows in the others
-_BITS, _ZERO64 = np.uint64(FREQUENCY_BITS), np.uint64(0)
 _ROOM = 1 << 16  # bytes kept free in the message buffer before each segment
-
-
-@kernel
-def encode_symbols(frequencies, history, position, first, count, state, message):
-    """Write `count` positions of streams `first` …, given frequencies [streams, segment, 256]; returns the code length."""
-    mask, length = history.shape[0] - 1, np.int64(0)
-    for t in range(count):
-        for b in range(first, position.shape[0]):
-            byte, row, start = np.int64(history[(position[b] + t) & mask]), frequencies[b, t], _ZERO64
-            for k in range(byte):
-                start += np.uint64(row[k])
-            size = np.uint64(row[byte])
-            encode(state, message, start, size, _BITS)
-            length += code_length(size, _BITS)
-    return length
-
-
-@kernel
-def _decode_row(frequencies, history, position, first, t, state, message):
-    """Read position t of streams `first` … into the history; returns the code length."""
-    mask, length = history.shape[0] - 1, np.int64(0)
-    for b in range(first, position.shape[0]):
-        row, target, start, byte = frequencies[b, t], decode_target(state, _BITS), _ZERO64, 0
-        while start + np.uint64(row[byte]) <= target:
-            start += np.uint64(row[byte])
-            byte += 1
-        size = np.uint64(row[byte])
-        decode(state, message, start, size, _BITS)
-        history[(position[b] + t) & mask] = byte
-        length += code_length(size, _BITS)
-    return length
-
-
-@kernel
-def decode_uniform(frequencies, history, position, first, count, state, message):
-    """Read `count` positions of streams `first` …, whose frequencies are known; returns their code length."""
-    length = np.int64(0)
-    for t in range(count):
-        length += _decode_row(frequencies, history, position, first, t, state, message)
-    return length
-
-
-@kernel
-def decode_symbols(net, caches, past, table_bits, history, begin, position, first, count, state, message):
-    """Read `count` positions, predicting each from those before it; returns their code length."""
-    length = np.int64(0)
-    for t in range(count):
-        hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
-        step(net, caches, past, t, t + 1)
-        length += _decode_row(net.frequencies, history, position, first, t, state, message)
-    return length
-
-
-@kernel
-def decode_mixed(net, caches, past, table_bits, history, begin, position, count, experts, state, message):
-    """Read `count` positions of one stream, the language model's prediction of each mixed with the experts'."""
-    for t in range(count):
-        hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
-        step(net, caches, past, t, t + 1)
-        code_byte(experts, history, position[0] + t, net.frequencies[0, t], state, message, True)
 
 
 class Lockstep:
@@ -101,12 +41,18 @@ class Lockstep:
         self.streams, self.segment = header.streams, header.segment
         self.history = np.zeros(1 << HISTORY_BITS, np.uint8)
         self._position = np.zeros(1, np.int64)
-        self.model = self.learner = self.experts = None
+        self.model: Model | None = None
+        self.learner: Learner | None = None
+        self.experts: Experts | None = None
         if header.experts is not None and header.streams > 1:
             raise ValueError("experts code a single stream")
         if header.experts is not None:
+            from .experts import Experts
+
             self.experts = Experts(header.experts, header.model is not None)
         if header.model is not None:
+            from .learner import Learner
+            from .model import Model
             from .product import Products
 
             engine = Products(products)
@@ -161,6 +107,8 @@ class Lockstep:
         """Code lengths since the state began, in 2^-20 bit: of the mix, and of its parts alone."""
         if self.experts is None:
             return {}
+        from .experts import EXPERTS, MIX, MODEL
+
         ledger = self.experts.state.ledger
         parts = {"mix": MIX} if self.model is None else {"mix": MIX, "experts": EXPERTS, "model": MODEL}
         return {name: int(ledger[row]) for name, row in parts.items()}
@@ -247,15 +195,9 @@ class Encoding(_Frame):
             self._message = np.concatenate((self._message, np.zeros(len(self._message) + room, np.uint8)))
         frequencies = np.zeros((1, 0, 256), np.uint32)
         if here.model is not None:
-            net, bits = here.model.net, here.model.settings.table_bits
-            hash_contexts(history, begin, position, 0, count, bits, net.contexts)
-            here.model.predict(here.model.caches, int(here.model.past[0]))
-            frequencies = net.frequencies
+            frequencies = here.model.predict_segment(history, begin, position, count)
         if here.experts is not None:
-            at, state = int(position[0]), here.experts.state
-            before = int(state.ledger[MIX])
-            encode_segment(state, history, at, at + count, frequencies[0, :count], self._state, self._message)
-            return int(state.ledger[MIX]) - before
+            return here.experts.encode(history, int(position[0]), count, frequencies[0], self._state, self._message)
         if here.model is None:
             frequencies = self._uniform()
         return encode_symbols(frequencies, history, position, first, count, self._state, self._message)
@@ -276,23 +218,19 @@ class Decoding(_Frame):
 
     def _code(self, begin: np.ndarray, position: np.ndarray, first: int, count: int) -> int:
         here, history = self.lockstep, self.lockstep.history
-        coded = (history, position, first, count, self._state, self._message)
-        model = here.model
-        predictor = () if model is None else (
-            model.net, model.caches, int(model.past[0]), model.settings.table_bits, history, begin
-        )  # fmt: skip
-        if here.experts is not None:
-            experts, at = here.experts.state, int(position[0])
-            length = -int(experts.ledger[MIX])
-            if model is None:
-                decode_segment(experts, history, at, at + count, self._state, self._message)
-            else:
-                decode_mixed(*predictor, position, count, experts, self._state, self._message)
-            length += int(experts.ledger[MIX])
-        elif model is not None:
-            length = decode_symbols(*predictor, *coded[1:])
+        if here.model is not None and here.experts is not None:
+            from .mixed import decode_segment
+
+            length = decode_segment(
+                here.model, here.experts, history, begin, position, count, self._state, self._message
+            )
+        elif here.model is not None:
+            length = here.model.decode_segment(history, begin, position, first, count, self._state, self._message)
+        elif here.experts is not None:
+            length = here.experts.decode(history, int(position[0]), count, self._state, self._message)
         else:
-            length = decode_uniform(self._uniform(), *coded)
+            frequencies = self._uniform()
+            length = decode_uniform(frequencies, history, position, first, count, self._state, self._message)
         for b in range(first, here.streams):
             at = int(position[b])
             self.data[at - self._start : at - self._start + count] = here.take(at, count)

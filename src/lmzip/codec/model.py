@@ -36,6 +36,7 @@ from .exact import (
 )
 from .kernel import kernel
 from .settings import ModelSettings
+from .symbols import decode_row
 
 if TYPE_CHECKING:  # torch stays away until a whole segment is predicted
     from .product import Products
@@ -325,6 +326,17 @@ def _forward(product):
 step = kernel(_forward(matrix_vector))
 
 
+@kernel
+def decode_symbols(net, caches, past, table_bits, history, begin, position, first, count, state, message):
+    """Read `count` positions, predicting each from those before it; returns their code length."""
+    length = np.int64(0)
+    for t in range(count):
+        hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
+        step(net, caches, past, t, t + 1)
+        length += decode_row(net.frequencies, history, position, first, t, state, message)
+    return length
+
+
 class Model:
     """State of the language model for `streams` streams and segments of `segment` positions.
 
@@ -405,6 +417,28 @@ class Model:
                 *(np.zeros((self.streams, s.heads, *shape), f4) for shape in shapes * 2),
             )
             for _ in range(s.layers)
+        )
+
+    def predict_segment(self, history: np.ndarray, begin: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:
+        """Frequencies of bytes at `position` …, all but the last of which are in the history already."""
+        hash_contexts(history, begin, position, 0, count, self.settings.table_bits, self.net.contexts)
+        self.predict(self.caches, int(self.past[0]))
+        return self.net.frequencies[:, :count]
+
+    def decode_segment(
+        self,
+        history: np.ndarray,
+        begin: np.ndarray,
+        position: np.ndarray,
+        first: int,
+        count: int,
+        state: np.ndarray,
+        message: np.ndarray,
+    ) -> int:
+        """Read `count` positions of streams `first` … into the history; returns their code length."""
+        bits, past = self.settings.table_bits, int(self.past[0])
+        return decode_symbols(
+            self.net, self.caches, past, bits, history, begin, position, first, count, state, message
         )
 
     def predict(self, caches: tuple[Cache, ...], past: int) -> None:

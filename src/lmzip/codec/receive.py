@@ -32,7 +32,7 @@ def complete(state: Any, frame: Frame, decoding: Any, watch: Callable[[Any], Non
     """Finish a decoding, from wherever it stands."""
     while not decoding.done:
         decoding.advance(steps(state.header))
-        if watch:
+        if watch and not decoding.done:
             watch(decoding)
     return decoding.data, frame.check_data(decoding.data, state.digest())
 
