@@ -37,7 +37,7 @@ def random_header(choose: random.Random) -> Header:
     segment = choose.choice([1, 2, 5, 8, 16, 33, 64])
     streams = choose.choice([1, 1, 2, 3]) if kind == 0 else 1
     return Header(
-        seed=choose.getrandbits(choose.choice([1, 64])),
+        seed=choose.getrandbits(choose.choice([1, 24])),
         streams=streams,
         segment=segment,
         frame_size=segment * streams * choose.randint(1, 200 // (segment * streams) + 1),

@@ -103,6 +103,8 @@ def test_errors_are_one_line_with_a_remedy(run, book, monkeypatch, arguments, wo
     [
         ["encode", "--preset", "huge"],
         ["--no-such"],
+        ["encode", "book.txt", "--seed", "99999999999"],
+        ["encode", "book.txt", "--replay", "17"],
         ["decode", "a", "b", "-o", "c"],
         ["encode", "book.txt", "--preset", "fast", "--experts", "none"],
         ["encode", "book.txt", "--frame-size", "x"],

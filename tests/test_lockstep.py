@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.model import Model, hash_contexts, step
 from lmzip.codec.product import Products
+from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.guard import ContractError, guarded
 
 TINY = ModelSettings(layers=1, width=32, heads=2, hidden=64, window=16, table_bits=10)

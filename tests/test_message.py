@@ -30,7 +30,7 @@ EXPERTS = st.builds(ExpertSettings, slot_bits=st.integers(10, 26), contexts=st.i
 def headers(draw):
     segment, streams = draw(st.integers(1, 4096)), draw(st.integers(1, 4))
     return Header(
-        seed=draw(st.integers(0, (1 << 64) - 1)),
+        seed=draw(st.integers(0, (1 << 24) - 1)),
         streams=streams,
         segment=segment,
         frame_size=segment * streams * draw(st.integers(1, 1000)),

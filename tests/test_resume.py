@@ -148,8 +148,8 @@ def killed(command: list[str], after: float, number: int) -> int:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
     path, archive = tmp_path / "x", tmp_path / "x.lmz"
-    path.write_bytes(text[:60_000])
-    command = [*TOY, "encode", str(path), "--frame-size", "16K", "--checkpoint", "0"]
+    path.write_bytes(text[:25_000])
+    command = [*TOY, "encode", str(path), "--frame-size", "8K", "--checkpoint", "0"]
     with subprocess.Popen([*command, "--checkpoint", "1000"], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not (part := tmp_path / "x.lmz.lmzip-part").exists() and time.monotonic() < deadline:

@@ -18,7 +18,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 FREE = {  # move, view, compare or convert numbers, never round them; conversions are checked
     *("copy_", "_to_copy", "t", "transpose", "permute", "view", "_unsafe_view", "reshape", "alias", "detach", "clone"),
     *("slice", "select", "expand", "unsqueeze", "squeeze", "as_strided", "empty", "zeros", "resize_", "lift_fresh"),
-    *("eq", "ne", "lt", "le", "gt", "ge", "where", "abs", "neg", "maximum", "minimum", "amax", "amin", "clamp", "_local_scalar_dense"),
+    *(
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "where",
+        "abs",
+        "neg",
+        "maximum",
+        "minimum",
+        "amax",
+        "amin",
+        "clamp",
+        "_local_scalar_dense",
+    ),
 }
 ROUNDED_ONCE = {"add", "sub", "mul", "div", "sqrt"}
 
@@ -90,7 +106,7 @@ _DOUBLE = re.compile(r"\bf(?:add|sub|mul|div|ptrunc|pext)\b.*\bdouble\b|\b[su]it
 
 
 def kernel_violations(kernel: Any) -> list[str]:
-    """Lines of a compiled numba kernel's code that break the contract: fast-math flags, fused or library maths, doubles."""
+    """Lines of a compiled kernel that break the contract: fast-math flags, fused or library maths, doubles."""
     found = []
     for code in kernel.inspect_llvm().values():
         body = True

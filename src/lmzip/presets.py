@@ -48,7 +48,7 @@ def header(
     if name == chosen == "none":
         raise UsageError(f"preset {preset} consists of experts: it can't go without them; choose another preset")
     try:
-        return Header(
+        result = Header(
             seed=seed,
             segment=segment,
             frame_size=max(segment, frame_size - frame_size % segment),
@@ -57,5 +57,7 @@ def header(
             model=MODELS[name],
             experts=EXPERTS[chosen],
         )
+        result.pack()  # checks the bounds of every field
+        return result
     except ValueError as error:
         raise UsageError(str(error)) from None

@@ -155,13 +155,14 @@ class LmzipFile(io.BufferedIOBase):
         self.mode = mode[0] + "b"
         self.owned = isinstance(file, (str, bytes, os.PathLike))
         self.raw: Any = builtins.open(file, self.mode) if self.owned else file  # noqa: SIM115
+        raw: Any = self.raw
         try:
             if mode[0] == "r":
                 if options:
                     raise TypeError(f"options for writing only: {', '.join(options)}")
-                self.buffer: Any = io.BufferedReader(_Decoded(self.raw, limits or Limits()))
+                self.buffer: Any = io.BufferedReader(_Decoded(raw, limits or Limits()))
             else:
-                self.buffer = _Encoded(self.raw, options)
+                self.buffer = _Encoded(raw, options)
         except BaseException:
             if self.owned:
                 self.raw.close()

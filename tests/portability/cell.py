@@ -15,12 +15,13 @@ from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 
 SMALL = ExpertSettings(slot_bits=14)
+MODEL = ModelSettings(layers=2, width=128, hidden=256, window=64, table_bits=12)
 HEADERS = {
     "uniform": Header(segment=32, frame_size=8192),
-    "model": Header(segment=32, frame_size=8192, replay=1, model=ModelSettings(table_bits=12)),
-    "deep": Header(segment=16, streams=2, frame_size=8192, model=ModelSettings(2, 64, 4, 128, 32, 10)),
+    "model": Header(segment=32, frame_size=8192, replay=1, model=MODEL),
+    "streams": Header(segment=16, streams=2, frame_size=8192, model=MODEL),
     "experts": Header(segment=256, frame_size=8192, experts=SMALL),
-    "mixed": Header(segment=32, frame_size=8192, replay=1, experts=SMALL, model=ModelSettings(table_bits=12)),
+    "mixed": Header(segment=32, frame_size=8192, replay=1, experts=SMALL, model=MODEL),
 }
 SAMPLE = (
     b"".join(b"%d, %x: the value of item %d is %d;\n" % (i, i * i, i % 7, i * 37 % 101) for i in range(60))

@@ -1,4 +1,4 @@
-"""What numba made of the kernels: no fast-math, fused or library operations, no doubles, no signed overflow in hashes."""
+"""What numba made of the kernels: no fast-math, no fused or library operations, no doubles, no signed hashes."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""The numeric matrix: the same archive bytes and model state, whatever library, processor or thread count computes them.
+"""The numeric matrix: the same archive and state, whatever library, processor or thread count computes them.
 
 Every cell is a process of its own with other settings; all must print the digests in golden.json, which also pins them
 over time. When a change alters bits on purpose: `python tests/portability/test_matrix.py`, and say so in the log.

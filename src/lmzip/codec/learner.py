@@ -29,8 +29,8 @@ from .exact import (
     weighted_rows,
 )
 from .kernel import kernel
-from .symbols import FREQUENCY_BITS
 from .model import ORDERS, Cache, Matrix, Model, hash_contexts
+from .symbols import FREQUENCY_BITS
 
 if TYPE_CHECKING:
     from .product import Products
@@ -177,7 +177,11 @@ def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpn
                     out[k] = norm * (dq[k] * sharpness - query[k] * along)
             sharpness_gradient[head] += total * shrink
             for t in range(segment):
-                key, out, norm = attention.key[b, t, head], g[b, t, at_key : at_key + size], attention.key_norm[b, t, head]
+                key, out, norm = (
+                    attention.key[b, t, head],
+                    g[b, t, at_key : at_key + size],
+                    attention.key_norm[b, t, head],
+                )
                 for k in range(size):
                     p[k] = out[k] * key[k]
                 along = pairwise_sum(p, size) / f4(size)
@@ -323,7 +327,7 @@ class Learner:
         adagrad_rows(net.tables, self.squares, net.contexts, dx, f4(ROW_RATE / RATE * rate))
 
     def _matrix_backward(self, matrix: Matrix, g: np.ndarray, x: np.ndarray, x_scale: np.ndarray) -> np.ndarray:
-        """Step the matrix of y = x · W by the gradient g of y; returns that of x as integers, row scales in `_scale`."""
+        """Step the matrix of y = x · W by the gradient g of y; returns that of x, its scales in `_scale`."""
         k, n = matrix.weight.shape
         _, by_row, by_column = self._gradients[n]
         column_scale = self._column_scale[:n]

@@ -90,10 +90,10 @@ class Lockstep:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array that makes up the state, by name."""
-        named = {"history": self.history, "position": self._position}
-        for part in ("model", "learner", "experts"):
-            if (owner := getattr(self, part)) is not None:
-                named.update({f"{part}.{name}": array for name, array in owner.arrays().items()})
+        named: dict[str, np.ndarray] = {"history": self.history, "position": self._position}
+        for owner in ("model", "learner", "experts"):
+            if (part := getattr(self, owner)) is not None:
+                named |= {f"{owner}.{name}": array for name, array in part.arrays().items()}
         return named
 
     def load(self, saved: dict[str, np.ndarray]) -> None:
@@ -159,7 +159,7 @@ class _Frame:
                 here.experts.grow(int(position[0]))
             self.nll += int(self._code(begin, position, first, count))
             self.position += count * (here.streams - first)
-            if here.model is not None:
+            if here.model is not None and here.learner is not None:
                 if whole:
                     here.learner.learn(here.history, begin, position)
                 else:

@@ -97,7 +97,7 @@ class Header:
     format_version: int = VERSION
 
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
-        "seed": (0, (1 << 64) - 1),
+        "seed": (0, (1 << 24) - 1),
         "streams": (1, 1 << 10),
         "segment": (1, 1 << 12),
         "frame_size": (1, 1 << 28),

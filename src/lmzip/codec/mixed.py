@@ -30,7 +30,5 @@ def decode_segment(
 ) -> int:
     """Read `count` positions of one stream into the history; returns their code length."""
     before, bits, past = int(experts.state.ledger[MIX]), model.settings.table_bits, int(model.past[0])
-    _decode(
-        model.net, model.caches, past, bits, history, begin, position, count, experts.state, state, message
-    )
+    _decode(model.net, model.caches, past, bits, history, begin, position, count, experts.state, state, message)
     return int(experts.state.ledger[MIX]) - before

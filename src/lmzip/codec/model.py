@@ -303,7 +303,9 @@ def _forward(product):
         embed(net.tables, net.contexts, x, x_norm, start, stop)
         for layer in range(len(net.blocks)):
             block, cache = net.blocks[layer], caches[layer]
-            token_shift(block.x, block.x_norm, block.mix, cache.last, block.h, block.h_integers, block.h_scale, start, stop)
+            token_shift(
+                block.x, block.x_norm, block.mix, cache.last, block.h, block.h_integers, block.h_scale, start, stop
+            )
             product(block.h_integers, block.qkv, block.qkv_product, start, stop)
             split_heads(block.qkv_product, block.h_scale, block.qkv.scale, block.attention, cache, start, stop)
             attend(block.attention, cache, past, net.exp2, block.y_integers, block.y_scale, start, stop)
@@ -395,8 +397,9 @@ class Model:
         self._segment_forward = _forward(products)
 
     def slices(self, flat: np.ndarray) -> list[list[np.ndarray]]:
-        """Views of the small parameters, or of their gradients: mix, distance, sharpness a block; then the head's bias."""
-        s, views, at = self.settings, [], 0
+        """Views of the small parameters, or of their gradients: mix, distance, sharpness a block; the head's bias."""
+        s, at = self.settings, 0
+        views: list[list[np.ndarray]] = []
         shapes = [[(s.width,), (s.heads, s.window), (s.heads,)]] * s.layers + [[(256,)]]
         for group in shapes:
             views.append([])
@@ -437,9 +440,7 @@ class Model:
     ) -> int:
         """Read `count` positions of streams `first` … into the history; returns their code length."""
         bits, past = self.settings.table_bits, int(self.past[0])
-        return decode_symbols(
-            self.net, self.caches, past, bits, history, begin, position, first, count, state, message
-        )
+        return decode_symbols(self.net, self.caches, past, bits, history, begin, position, first, count, state, message)
 
     def predict(self, caches: tuple[Cache, ...], past: int) -> None:
         """Frequencies of a whole segment's bytes at once, left in `net.frequencies`; contexts are already set."""

@@ -71,7 +71,7 @@ class Products:
         if times[self.backend] == float("inf"):
             raise ArithmeticError(f"no exact matrix product on this machine: tried {', '.join(times)}")
         self._multiply = BACKENDS[self.backend]
-        self._views: dict[tuple[int, int, int, bool], tuple[tuple[torch.Tensor, ...], tuple[np.ndarray, ...]]] = {}
+        self._views: dict[tuple[int, int, int, int], tuple[tuple[torch.Tensor, ...], tuple[np.ndarray, ...]]] = {}
 
     def __call__(self, x: np.ndarray, matrix, y: np.ndarray, start: int = 0, stop: int = 0) -> None:
         """y[…, n] = x[…, k] · matrix[k, n], the forward product."""

@@ -34,9 +34,9 @@ class ModelSettings:
             raise ValueError("window must be a power of two and hidden a multiple of 8")
 
     def memory(self) -> int:
-        """Bytes that the state takes when every row of the six tables is in use, about."""
+        """Bytes that the state takes when every row of the n-gram tables is in use, about."""
         trunk = self.layers * self.width * (4 * self.width + 2 * self.hidden) + 256 * self.width
-        return (6 << self.table_bits) * 4 * (self.width + 1) + trunk * 25
+        return (5 << self.table_bits) * 4 * (self.width + 1) + trunk * 25
 
 
 @dataclass(frozen=True)

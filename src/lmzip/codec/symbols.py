@@ -13,7 +13,7 @@ _BITS, _ZERO64 = np.uint64(FREQUENCY_BITS), np.uint64(0)
 
 @kernel
 def encode_symbols(frequencies, history, position, first, count, state, message):
-    """Write `count` positions of streams `first` …, given frequencies [streams, segment, 256]; returns the code length."""
+    """Write `count` positions of streams `first` …, by frequencies [streams, segment, 256]; returns their length."""
     mask, length = history.shape[0] - 1, np.int64(0)
     for t in range(count):
         for b in range(first, position.shape[0]):
