@@ -226,7 +226,7 @@ def test_nothing_but_the_archive_is_written_when_quiet(run, book):
 
 def test_run_embedded_needs_the_right_digest(run, book, tmp_path):
     run("encode", book)
-    right = hashlib.sha256(pack.code()).hexdigest()
+    right = hashlib.sha256(pack.committed("whole")).hexdigest()
     result = run("decode", f"{book}.lmz", "-o", tmp_path / "out", f"--run-embedded={'0' * 64}")
     assert result.status == 2
     assert right in result.stderr

@@ -71,7 +71,7 @@ def test_no_cut_goes_unnoticed(toy_predictor, text):
 def test_nothing_may_follow(toy_predictor, text):
     for code in (True, False):
         archive = archive_of(text[:560], code=code)
-        for tail in (b"\0", archive, pack.code()):
+        for tail in (b"\0", archive, pack.committed("whole")):
             with pytest.raises(DamageError, match="follows the end"):
                 lmzip.decompress(archive + tail)
 
@@ -312,7 +312,7 @@ def test_the_zip_behind_is_never_looked_into(toy_predictor, text):
     from lmzip.progress import Watch
     from lmzip.sender import Sender
 
-    for code in (evil.getvalue(), b"no zip at all", pack.code() * 2):
+    for code in (evil.getvalue(), b"no zip at all", pack.committed("whole") * 2):
         sink = io.BytesIO()
         Sender(sink, Header(segment=16, frame_size=512), code, Watch()).run(io.BytesIO(text[:600]))
         assert lmzip.decompress(sink.getvalue()) == text[:600]

@@ -36,7 +36,7 @@ def test_it_adds_up(toy_predictor, text, code, independent):
     ledger = ledger_of(archive)
     assert ledger.original == len(data)
     assert ledger.archive == len(archive) == ledger.transcript + ledger.code + ledger.container
-    assert ledger.code + ledger.code_left_out == len(pack.code())
+    assert ledger.code + ledger.code_left_out == len(pack.committed("whole"))
     assert ledger.description_length == len(archive) + ledger.code_left_out
     assert ledger.frames == 13
 
@@ -55,9 +55,10 @@ def test_the_code_row_does_not_depend_on_the_model():
     sizes = set()
     for layers in (1, 100):
         sink = io.BytesIO()
-        Sender(sink, Header(model=ModelSettings(layers=layers)), pack.code(), Watch()).run(io.BytesIO(b""))
+        header = Header(model=ModelSettings(layers=layers))
+        Sender(sink, header, pack.code(header), Watch()).run(io.BytesIO(b""))
         sizes.add(ledger_of(sink.getvalue()).code)
-    assert sizes == {len(pack.code())}
+    assert sizes == {len(pack.committed("model"))}
 
 
 def test_info_shows_what_encode_showed(toy_predictor, run, text, tmp_path):
@@ -75,7 +76,7 @@ def test_info_shows_what_encode_showed(toy_predictor, run, text, tmp_path):
 def test_advice_when_the_code_weighs_much(toy_predictor, run, text, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(text[:2000])
-    assert f"--no-code saves its {len(pack.code()):,} bytes" in run("encode", path).stderr
+    assert f"--no-code saves its {len(pack.committed('whole')):,} bytes" in run("encode", path).stderr
     assert "--no-code" not in run("encode", path, "--no-code", "-f").stderr
 
 
@@ -91,13 +92,21 @@ def test_comparison_with_other_compressors(toy_predictor, run, text, tmp_path):
     assert run("info", f"{path}.lmz", "--compare", path).status == 1
 
 
-def test_the_packed_code_is_that_of_the_folder():
-    assert pack.is_current(), "run: python -m lmzip.pack"
+@pytest.mark.parametrize("kind", pack.LEFT_OUT)
+def test_the_packed_code_is_that_of_the_folder(kind):
+    assert pack.is_current(kind), "run: python -m lmzip.pack"
 
 
-def test_packed_code_is_small_and_plain():
-    assert len(pack.code()) <= 28_000
-    with zipfile.ZipFile(io.BytesIO(pack.code())) as file:
+def test_archives_carry_the_code_they_need():
+    parts = {"model": Header(model=MODEL), "experts": Header(experts=EXPERTS)}
+    parts["whole"] = Header(model=MODEL, experts=EXPERTS)
+    assert {kind: pack.kind_of(header) for kind, header in parts.items()} == {kind: kind for kind in pack.LEFT_OUT}
+
+
+@pytest.mark.parametrize(("kind", "most"), [("model", 20_000), ("experts", 20_000), ("whole", 28_000)])
+def test_packed_code_is_small_and_plain(kind, most):
+    assert len(pack.committed(kind)) <= most
+    with zipfile.ZipFile(io.BytesIO(pack.committed(kind))) as file:
         assert [info.filename for info in file.infolist()] == ["__main__.py", "codec.tar.bz2"]
         assert {info.date_time for info in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 

@@ -97,8 +97,8 @@ class Dribble(io.RawIOBase):
 def test_a_pipe_gives_the_same_archive_as_a_file(toy_predictor, text):
     header = Header(segment=16, frame_size=512)
     sink, back = io.BytesIO(), io.BytesIO()
-    Sender(sink, header, pack.code(), Watch()).run(Dribble(text[:2000]))
-    assert sink.getvalue() == encode(text[:2000], header, pack.code())
+    Sender(sink, header, pack.committed("whole"), Watch()).run(Dribble(text[:2000]))
+    assert sink.getvalue() == encode(text[:2000], header, pack.committed("whole"))
     Receiver(Dribble(sink.getvalue()), back, Limits(), Watch()).run()
     assert back.getvalue() == text[:2000]
 
@@ -118,7 +118,7 @@ def test_several_processes_give_the_same_bytes(text):
     options = {"preset": "fast", "frame_size": 1 << 16, "independent_frames": True}
     archive = lmzip.compress(data, **options)
     sink, back = io.BytesIO(), io.BytesIO()
-    Sender(sink, Survey(io.BytesIO(archive)).header, pack.code(), Watch()).run_parallel(io.BytesIO(data), 2)
+    Sender(sink, Survey(io.BytesIO(archive)).header, pack.committed("whole"), Watch()).run_parallel(io.BytesIO(data), 2)
     assert sink.getvalue() == archive
     Receiver(io.BytesIO(archive), back, Limits(), Watch()).run_parallel(2)
     assert back.getvalue() == data

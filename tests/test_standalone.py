@@ -43,7 +43,7 @@ def bare(tmp_path):
 
 def archive_of(data: bytes, header: Header) -> bytes:
     sink = io.BytesIO()
-    Sender(sink, header, pack.packed(), Watch()).run(io.BytesIO(data))
+    Sender(sink, header, pack.packed(pack.kind_of(header)), Watch()).run(io.BytesIO(data))
     return sink.getvalue()
 
 
@@ -90,7 +90,7 @@ def test_every_preset_decodes_itself(bare, text, tmp_path, preset):
 def test_run_embedded(run, text, tmp_path):
     path, out = tmp_path / "x.lmz", tmp_path / "out"
     path.write_bytes(archive_of(text[:300], Header(segment=16, frame_size=256)))
-    right = hashlib.sha256(pack.packed()).hexdigest()
+    right = hashlib.sha256(pack.packed(pack.kind_of(Header()))).hexdigest()
     result = run("decode", path, f"--run-embedded={right}")
     assert (result.status, result.stderr) == (0, "")
     assert (tmp_path / "x").read_bytes() == text[:300]

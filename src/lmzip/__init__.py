@@ -80,7 +80,7 @@ def compress(
     )
     engine.set_threads(threads)
     sink = io.BytesIO()
-    Sender(sink, header, pack.code() if code else b"", Watch()).run(io.BytesIO(data))
+    Sender(sink, header, pack.code(header) if code else b"", Watch()).run(io.BytesIO(data))
     return sink.getvalue()
 
 

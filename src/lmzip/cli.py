@@ -359,7 +359,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
         bar = _bar(args, name)
         bar.begin(total)
         try:
-            sender = Sender(sink, header, b"" if args.no_code else pack.code(), bar, snapshot)
+            sender = Sender(sink, header, b"" if args.no_code else pack.code(header), bar, snapshot)
             if header.independent_frames and threads > 1:
                 ledger = sender.run_parallel(source, threads, args.resume)
             else:

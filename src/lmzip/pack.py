@@ -1,6 +1,9 @@
-"""Packs `codec/` into `codec.zip`, the code that archives carry. Run after every change: `python -m lmzip.pack`.
+"""Packs `codec/` into zips, the code that archives carry. Run after every change: `python -m lmzip.pack`.
 
-The zip is committed, so every archive of a release carries the same bytes whatever library squeezed them;
+There are three, for an archive carries what its receiver must run and no more: the codec without the experts, without
+the language model, and whole.
+
+The zips are committed, so every archive of a release carries the same bytes whatever library squeezed them;
 CI compares what it unpacks to with the folder. Source is sent without comments and docstrings, in one
 tar.bz2, which is a quarter smaller than deflating file by file.
 """
@@ -17,8 +20,11 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
+from .codec.message import Header
+
 FOLDER = Path(__file__).parent / "codec"
-BLOB = Path(__file__).parent / "codec.zip"
+EXPERTS, MODEL = {"experts", "mixer"}, {"exact", "learner", "model", "product", "rng"}
+LEFT_OUT = {"model": {*EXPERTS, "mixed"}, "experts": {*MODEL, "mixed"}, "whole": set()}
 START = "__main__.py"
 
 
@@ -64,17 +70,22 @@ def _shape(source: str) -> str:
     return ast.dump(tree)
 
 
-def members() -> dict[str, bytes]:
-    """The sources of the codec by name, but for `__main__.py`, with which the zip begins."""
-    paths = sorted(FOLDER.glob("*.py"))
-    return {f"codec/{path.name}": strip(path.read_text("utf-8")).encode() for path in paths if path.name != START}
+def blob(kind: str) -> Path:
+    """Where the committed zip of a kind lies."""
+    return FOLDER.with_name(f"codec-{kind}.zip")
 
 
-def packed() -> bytes:
+def members(kind: str) -> dict[str, bytes]:
+    """The sources by name that this kind of code needs, but for `__main__.py`, with which the zip begins."""
+    paths = [path for path in sorted(FOLDER.glob("*.py")) if path.stem not in LEFT_OUT[kind] and path.name != START]
+    return {f"codec/{path.name}": strip(path.read_text("utf-8")).encode() for path in paths}
+
+
+def packed(kind: str) -> bytes:
     """The zip: nothing in it tells when, where or by whom it was made."""
     inner, out = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in members().items():
+        for name, content in members(kind).items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -87,33 +98,44 @@ def packed() -> bytes:
     return out.getvalue()
 
 
-def unpacked(blob: bytes) -> tuple[bytes, bytes]:
+def unpacked(packed: bytes) -> tuple[bytes, bytes]:
     """What a packed zip holds: the start, and the tar of the sources."""
-    with zipfile.ZipFile(io.BytesIO(blob)) as file:
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
         return file.read(START), bz2.decompress(file.read("codec.tar.bz2"))
 
 
+def kind_of(header: Header) -> str:
+    """Which code the receiver of such a message must run."""
+    return "model" if header.experts is None else "experts" if header.model is None else "whole"
+
+
 @cache
-def code() -> bytes:
-    """The committed blob."""
-    return BLOB.read_bytes()
+def committed(kind: str) -> bytes:
+    """The committed zip."""
+    return blob(kind).read_bytes()
 
 
-def release(blob: bytes) -> str | None:
+def code(header: Header) -> bytes:
+    """The code that rebuilds a message with this header."""
+    return committed(kind_of(header))
+
+
+def release(found: bytes) -> str | None:
     """The name of the release whose code these bytes are, or None: then they are unknown, and not to be trusted."""
-    return "this lmzip's own" if blob == code() else None
+    return "this lmzip's own" if any(found == committed(kind) for kind in LEFT_OUT) else None
 
 
-def is_current() -> bool:
-    """Does the blob hold the code in the folder?"""
-    return unpacked(code()) == unpacked(packed())
+def is_current(kind: str) -> bool:
+    """Does the committed zip hold the code in the folder?"""
+    return blob(kind).exists() and unpacked(committed(kind)) == unpacked(packed(kind))
 
 
 def main() -> None:
-    if not BLOB.exists() or not is_current():
-        BLOB.write_bytes(packed())
-    blob = BLOB.read_bytes()
-    print(f"{BLOB.name}: {len(blob):,} bytes, SHA-256 {hashlib.sha256(blob).hexdigest()}")
+    for kind in LEFT_OUT:
+        if not is_current(kind):
+            blob(kind).write_bytes(packed(kind))
+        content = blob(kind).read_bytes()
+        print(f"{blob(kind).name}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -44,8 +43,8 @@ def decode(header: Header, frame: Frame, payload: bytes) -> tuple[bytes, bytes]:
     return array.tobytes(), digest
 
 
-@cache
-def code_size() -> int:
+def code_size(header: Header) -> int:
+    """Bytes of the code that an archive with this header can carry."""
     from .pack import code
 
-    return len(code())
+    return len(code(header))

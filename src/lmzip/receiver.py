@@ -137,7 +137,7 @@ class Receiver:
         self.sink.flush()
         footer = self.reader.footer
         assert footer is not None
-        return Ledger.of(footer, self.transcript, self.reader.position, pool.code_size())
+        return Ledger.of(footer, self.transcript, self.reader.position, pool.code_size(self.header()))
 
     def look(self, frame: Frame) -> Callable[[Any], None]:
         """What happens between segments."""
@@ -232,7 +232,7 @@ class Survey:
         return sum(frame.length for frame in self.frames if frame.kind == CODED)
 
     def ledger(self) -> Ledger:
-        return Ledger.of(self.footer, sum(frame.size for frame in self.frames), self.size, pool.code_size())
+        return Ledger.of(self.footer, sum(frame.size for frame in self.frames), self.size, pool.code_size(self.header))
 
 
 Range = tuple[int, int | None]  # of bytes lost; None: to the end

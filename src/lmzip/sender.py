@@ -171,7 +171,7 @@ class Sender:
         self.write(footer.pack(self.key))
         self.write(self.code)
         self.sink.flush()
-        return Ledger.of(footer, self.transcript, self.written, pool.code_size(), self.shares)
+        return Ledger.of(footer, self.transcript, self.written, pool.code_size(self.header), self.shares)
 
     def run(self, source: BinaryIO, resume: bool = False) -> Ledger:
         """Read the source to its end, and write the archive."""

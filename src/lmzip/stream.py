@@ -112,9 +112,10 @@ class _Encoded(io.RawIOBase):
     """What is written becomes an archive; closing it ends it."""
 
     def __init__(self, sink: BinaryIO, options: dict[str, Any]) -> None:
-        code = pack.code() if options.pop("code", True) else b""
+        with_code = options.pop("code", True)
+        header = presets.header(**options)
         self.sink = sink
-        self.sender = Sender(sink, presets.header(**options), code, Watch())
+        self.sender = Sender(sink, header, pack.code(header) if with_code else b"", Watch())
         self.sender.write(self.sender.header.pack())
         self.pending = bytearray()
 

@@ -46,9 +46,10 @@ SLOW = {
 
 def digests(environment, arguments, folder):
     """What a cell prints. Kernels compiled under other settings must not be shared, so these have a cache each."""
-    environment = dict(os.environ) | environment
+    inherited = dict(os.environ)
     if any(name.startswith("NUMBA_") for name in environment):
-        environment["XDG_CACHE_HOME"] = str(folder)
+        inherited |= {"XDG_CACHE_HOME": str(folder)}
+    environment = inherited | environment
     done = subprocess.run(
         [sys.executable, str(HERE / "cell.py"), *arguments], env=environment, capture_output=True, text=True
     )

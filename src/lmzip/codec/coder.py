@@ -27,6 +27,7 @@ from .kernel import inline, kernel
 LOW, WIDTH, HELD, RUN, POSITION, STARTED = range(6)
 
 LENGTH_UNIT = 20  # code lengths are counted in 2^-20 bit
+FINE = 32  # fraction bits of log2
 
 _0, _1, _8, _56, _FF = (np.uint64(n) for n in (0, 1, 8, 56, 0xFF))
 _WIDTH_MIN = np.uint64(1 << 56)
@@ -174,14 +175,19 @@ def _log2_table() -> np.ndarray:
 _LOG2 = _log2_table()
 
 
-@inline
-def code_length(size, bits):
-    """-log2(size / 2^bits) in units of 2^-20 bit, int64; size and bits uint64, 0 < size <= 2^bits, bits <= 32."""
-    exponent, mantissa = np.int64(32), size
+@kernel
+def log2(n):
+    """Base-2 logarithm of 1 <= n <= 2^32, int64 in units of 2^-32, between table entries in straight lines."""
+    exponent, mantissa = np.int64(32), np.uint64(n)
     while mantissa < np.uint64(1 << 32):
         mantissa <<= _1
         exponent -= np.int64(1)
     i = np.int64((mantissa >> np.uint64(22)) & np.uint64(1023))
     rest = np.int64(mantissa & np.uint64((1 << 22) - 1))
-    log2 = (exponent << np.int64(32)) + _LOG2[i] + ((_LOG2[i + 1] - _LOG2[i]) * rest >> np.int64(22))
-    return ((np.int64(bits) << np.int64(32)) - log2 + np.int64(1 << 11)) >> np.int64(12)
+    return (exponent << np.int64(FINE)) + _LOG2[i] + ((_LOG2[i + 1] - _LOG2[i]) * rest >> np.int64(22))
+
+
+@kernel
+def code_length(size, bits):
+    """-log2(size / 2^bits) in units of 2^-20 bit, int64; 0 < size <= 2^bits, bits <= 32."""
+    return ((np.int64(bits) << np.int64(FINE)) - log2(size) + np.int64(1 << 11)) >> np.int64(12)

@@ -14,29 +14,15 @@ looks back further than three quarters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from . import mixer
-from .coder import decode, decode_bit, decode_target, encode, encode_bit
+from .coder import FINE, decode, decode_bit, decode_target, encode, encode_bit, log2
 from .kernel import kernel
-from .mixer import BITS, adapt, learn_refine, log2, mix, refine, squash, stretch, train
-
-TEXT = sum(1 << k for k in (*range(6), *range(7, 18), 19, 20, *range(23, 28), 30))  # contexts of the fast preset
-
-
-@dataclass(frozen=True)
-class ExpertSettings:
-    """What a receiver must know of the experts: log2 of the most slots, and which contexts are used."""
-
-    slot_bits: int = 22
-    contexts: int = TEXT
-
-
-FAST = ExpertSettings()
-MAX = ExpertSettings(24, (1 << 31) - 1)
+from .mixer import BITS, adapt, learn_refine, mix, refine, squash, stretch, train
+from .settings import ExpertSettings
 
 MIX, EXPERTS, MODEL = range(3)  # rows of State.ledger
 CONTEXTS = 31
@@ -50,7 +36,7 @@ class State(NamedTuple):
     """All that a kernel works on. N contexts, K weight sets, E expert inputs (a multiple of 8)."""
 
     memory: np.ndarray  # uint64: what contexts are made of, see the names below
-    ledger: np.ndarray  # int64[6]: code lengths in 2^-20 bit: mix, experts, language model; 2^-44 rests
+    ledger: np.ndarray  # int64[6]: code lengths in 2^-20 bit: mix, experts, language model; 2^-32 rests
     slots: np.ndarray  # uint32[(2^slot_bits + N) * 16], the last N are never kept
     histories: np.ndarray  # uint32[N * 256]: adaptive probability of each bit history
     runs: np.ndarray  # uint32[N * 256]: that a run goes on, by its length and the bit
@@ -399,16 +385,16 @@ def _learn_bit(state, node, bit, y):
 
 @kernel
 def _cost(one, bits, y):
-    """Code length of bit y of probability one / 2^bits, in 2^-44 bit."""
-    return (bits << mixer.FINE) - log2(one if y else (1 << bits) - one)
+    """Code length of bit y of probability one / 2^bits, in 2^-32 bit."""
+    return (bits << FINE) - log2(one if y else (1 << bits) - one)
 
 
 @kernel
 def _charge(ledger, row, cost):
-    """Add a code length in 2^-44 bit."""
+    """Add a code length in 2^-32 bit."""
     cost += ledger[row + 3]
-    ledger[row] += cost >> 24
-    ledger[row + 3] = cost & 0xFFFFFF
+    ledger[row] += cost >> 12
+    ledger[row + 3] = cost & 0xFFF
 
 
 @kernel
@@ -476,7 +462,7 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
         x[m + 3] = 256
         model = 0
         if modelled:
-            model = (log2(tree[2 * c0 + 1]) - log2(tree[2 * c0]) >> 24) * 11357 >> 26
+            model = (log2(tree[2 * c0 + 1]) - log2(tree[2 * c0]) >> 12) * 11357 >> 26
             x[experts] = min(max(model, -3071), 3071)
             model = min(max(model, -mixer.LIMIT), mixer.LIMIT)
             x[experts + 1] = stretch(refine(state.model_apm, c0, model))
@@ -531,7 +517,7 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
     _charge(state.ledger, MIX, cost)
     _charge(state.ledger, EXPERTS, cost_alone if modelled else cost)
     if modelled:
-        _charge(state.ledger, MODEL, (24 << mixer.FINE) - log2(tree[c0]))
+        _charge(state.ledger, MODEL, (24 << FINE) - log2(tree[c0]))
     if decoding:
         history[i & ring] = byte
     _learn_byte(state, history, i, byte, expected)

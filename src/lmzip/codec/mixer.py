@@ -15,7 +15,6 @@ from .kernel import kernel
 BITS = 22  # of a probability
 LIMIT = 3071  # largest stretch
 BUCKETS = 33  # of an APM row
-FINE = 44  # fraction bits of log2
 _INPUT = 2047
 _ROUND = np.int32(1 << 17)
 _WEIGHT = np.int32((1 << 19) - 1)
@@ -37,19 +36,10 @@ def _tables():
     wide = np.array([(1 << 32) - p for p in upper[:0:-1]] + upper, np.int64)
     middle = (np.arange(4096, dtype=np.int64) << 20) + (1 << 19)
     logit = np.clip(np.searchsorted(wide, middle) - LIMIT, -_INPUT, _INPUT)
-    log2 = []  # of (4096 + k) / 4096: square, and a bit is 1 where the square passes 2
-    for k in range(4096):
-        x, bits = (4096 + k) << 52, 0
-        for _ in range(FINE):
-            x = x * x >> 64
-            bits <<= 1
-            if x >> 65:
-                x, bits = x >> 1, bits | 1
-        log2.append(bits)
-    return (wide >> (32 - BITS)).astype(np.int32), logit.astype(np.int16), np.array(log2, np.int64)
+    return (wide >> (32 - BITS)).astype(np.int32), logit.astype(np.int16)
 
 
-_SQUASH, _STRETCH, _LOG2 = _tables()
+_SQUASH, _STRETCH = _tables()
 _RATE = np.array([65536 * 2 // (2 * n + 3) for n in range(1024)], np.int32)  # 1 / (n + 1.5)
 
 
@@ -63,27 +53,6 @@ def squash(logit):
 def stretch(probability):
     """Logit (1/256 nat, within +-2047) of a probability of 22 bits."""
     return np.int64(_STRETCH[probability >> 10])
-
-
-@kernel
-def log2(n):
-    """Base-2 logarithm of 1 <= n < 2^30, int64 in units of 2^-44, good to a few units."""
-    up, down = 0, 0
-    while n << up < 4096:
-        up += 1
-    while n >> down > 8191:
-        down += 1
-    top = n << up >> down
-    r = ((n << up) - (top << down) << FINE) // (top << down)  # n = top (1 + r), r < 2^-12: series of ln(1 + r)
-    square = (r >> 2) * (r >> 2) >> (FINE - 4)
-    r += (square * r >> FINE) // 3 - square // 2
-    return ((12 + down - up) << FINE) + _LOG2[top & 4095] + (r * 1549082005 >> 30)
-
-
-@kernel
-def code_length(one, bits):
-    """Bits that an event of probability one / 2^bits costs, int64 in units of 2^-20 bit."""
-    return ((np.int64(bits) << FINE) - log2(np.int64(one)) + (1 << 23)) >> 24
 
 
 @kernel
