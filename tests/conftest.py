@@ -9,11 +9,6 @@ from types import SimpleNamespace
 import pytest
 import toy
 
-from lmzip.codec.cache import load_lockstep
-
-# All tests share the kernels that lmzip itself compiles, so none is compiled twice.
-load_lockstep()
-
 SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
 
 

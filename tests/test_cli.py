@@ -173,9 +173,9 @@ def test_tar_uses_it_as_a_filter(book, tmp_path):
     (folder / "a").write_bytes(book.read_bytes())
     (folder / "empty").write_bytes(b"")
     filter_ = tmp_path / "filter"
-    filter_.write_text(f'#!/bin/sh\nexec {TOY[0]} {TOY[1]} "$@"\n')
+    filter_.write_text(f'#!/bin/sh\nexec {TOY[0]} {TOY[1]} -1 "$@"\n')
     filter_.chmod(0o755)
-    subprocess.run(["tar", "-I", str(filter_), "-cf", "x.tar.lmz", "folder"], cwd=tmp_path, check=True)
+    subprocess.run(["tar", "-I", str(filter_), "-b", "1", "-cf", "x.tar.lmz", "folder"], cwd=tmp_path, check=True)
     shutil.move(folder, tmp_path / "before")
     subprocess.run(["tar", "-I", str(filter_), "-xf", "x.tar.lmz"], cwd=tmp_path, check=True)
     assert (folder / "a").read_bytes() == book.read_bytes()

@@ -123,6 +123,15 @@ def test_saved_state_goes_on_as_if_never_interrupted():
     assert unbroken.digest() == resumed.digest()
 
 
+def test_memory_does_not_grow_with_the_data():
+    lockstep = Lockstep(Header(segment=16, frame_size=4096, model=TINY, replay=1))
+    views = lockstep.learner.products._views
+    code(lockstep, TEXT[:64])
+    before = len(views)
+    code(lockstep, TEXT[:640])
+    assert len(views) == before > 5
+
+
 def test_replay_and_the_seed_change_the_transcript():
     transcripts = {
         code(Lockstep(Header(segment=16, frame_size=4096, model=TINY, replay=r, seed=s)), TEXT[:800])[1]

@@ -118,7 +118,8 @@ def test_several_processes_give_the_same_bytes(text):
     options = {"preset": "fast", "frame_size": 1 << 16, "independent_frames": True}
     archive = lmzip.compress(data, **options)
     sink, back = io.BytesIO(), io.BytesIO()
-    Sender(sink, Survey(io.BytesIO(archive)).header, pack.committed("whole"), Watch()).run_parallel(io.BytesIO(data), 2)
+    header = Survey(io.BytesIO(archive)).header
+    Sender(sink, header, pack.code(header), Watch()).run_parallel(io.BytesIO(data), 2)
     assert sink.getvalue() == archive
     Receiver(io.BytesIO(archive), back, Limits(), Watch()).run_parallel(2)
     assert back.getvalue() == data

@@ -22,7 +22,7 @@ MODELS = {
 # preset: (language model, experts, segment, replay)
 PRESETS = {
     "fast": ("none", "fast", 256, 0),
-    "default": ("default", "fast", 32, 1),
+    "default": ("default", "fast", 32, 0),
     "max": ("max", "max", 32, 1),
 }
 LEVELS = {level: "fast" if level < 4 else "default" if level < 7 else "max" for level in range(1, 10)}

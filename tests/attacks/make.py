@@ -59,6 +59,7 @@ SMALL = Header(segment=16, frame_size=256)
 LARGE = Header(frame_size=1 << 28)
 EVIL = program("raise SystemExit('the code of a stranger ran')")
 ENDLESS = ModelSettings(layers=128, width=2048, heads=2, hidden=2048, table_bits=24)
+LITTLE = ModelSettings(layers=1, width=16, heads=1, hidden=16, window=8, table_bits=8)
 SLOW = ModelSettings(layers=60, width=256, heads=2, hidden=1024)
 
 # name: (what it tries, the error that must stop it; None: nothing bad happens, the bytes)
@@ -67,12 +68,12 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
     "huge-experts": (
         "allocate 4 GB of slots",
         "LimitError",
-        archive(Header(segment=256, experts=ExpertSettings(slot_bits=26)), [coded(MB)]),
+        archive(Header(segment=256, experts=ExpertSettings(slot_bits=26, contexts=1)), [coded(MB)]),
     ),
     "huge-segment": (
         "allocate 4 million predictions at once",
         "LimitError",
-        archive(Header(streams=1024, segment=4096, frame_size=1 << 22, model=ModelSettings()), [coded(MB)]),
+        archive(Header(streams=1024, segment=4096, frame_size=1 << 22, model=LITTLE), [coded(MB)]),
     ),
     "slow-model": ("take hours for 1 MB", "LimitError", archive(Header(model=SLOW), [coded(MB)])),
     "bomb": ("write 4 GB of zeros", "LimitError", archive(LARGE, [filled(i, 1 << 28) for i in range(16)])),
@@ -106,7 +107,7 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
     "streams-and-experts": (
         "combine what can't be combined",
         "ArchiveError",
-        archive(Header(streams=2, frame_size=256, experts=ExpertSettings()), [coded(10)]),
+        archive(Header(streams=2, frame_size=256, experts=ExpertSettings(slot_bits=10, contexts=1)), [coded(10)]),
     ),
 }
 

@@ -7,9 +7,11 @@ inside a zip, and is pickle: so it lies in a folder that nobody else can write t
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -45,18 +47,34 @@ def private_folder(name: str) -> str:
     return tempfile.mkdtemp(prefix="lmzip-")
 
 
-def load_lockstep() -> Any:
-    """The class `Lockstep`, its kernels cached in a private folder."""
-    import numba
+@functools.cache
+def kernel_folder() -> str:
+    """Where kernels of this source, compiled with these options, are kept."""
+    from numba import config
 
-    if numba.config.DISABLE_JIT:
-        raise RuntimeError("NUMBA_DISABLE_JIT changes the arithmetic: unset it")
-    before = numba.config.CACHE_DIR
-    options = repr([getattr(numba.config, name) for name in ("OPT", "BOUNDSCHECK", "CPU_NAME", "CPU_FEATURES")])
-    name = hashlib.blake2b((source_digest() + options).encode(), digest_size=12).hexdigest()
-    numba.config.CACHE_DIR = private_folder("kernels-" + name)
+    options = [getattr(config, name) for name in ("OPT", "BOUNDSCHECK", "CPU_NAME", "CPU_FEATURES")]
+    name = hashlib.blake2b((source_digest() + repr(options)).encode(), digest_size=12).hexdigest()
+    return private_folder("kernels-" + name)
+
+
+@contextlib.contextmanager
+def private_cache() -> Iterator[None]:
+    """Inside, numba is told to keep what it compiles in our folder."""
+    from numba import config
+
+    before, config.CACHE_DIR = config.CACHE_DIR, kernel_folder()
     try:
-        from .lockstep import Lockstep
+        yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
+
+
+def load_lockstep() -> Any:
+    """The class `Lockstep`."""
+    from numba import config
+
+    if config.DISABLE_JIT:
+        raise RuntimeError("NUMBA_DISABLE_JIT changes the arithmetic: unset it")
+    from .lockstep import Lockstep
+
     return Lockstep

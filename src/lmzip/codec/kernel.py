@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import numba
 
+from .cache import private_cache
+
 
 def kernel(function):
-    """Compile `function` with numba; cached in the folder that `numba.config.CACHE_DIR` named at import."""
-    return numba.njit(error_model="numpy", nogil=True, cache=True)(function)
+    """Compile `function` with numba; cached in a private folder of ours, see cache.py."""
+    with private_cache():
+        return numba.njit(error_model="numpy", nogil=True, cache=True)(function)
 
 
 def inline(function):

@@ -255,7 +255,7 @@ class Learner:
         self._dx, self._dh = np.zeros((2, *shape, d), f4)
         self._scale, self._unit = np.zeros(shape, f4), np.ones(shape, f4)
         self._ones = np.ones(len(model.parameters), f4)
-        self._gradients = {n: np.zeros((3, *shape, n), f4) for n in (256, d, hidden, 3 * d)}
+        self._gradients = {n: [np.zeros((*shape, n), f4) for _ in range(3)] for n in (256, d, hidden, 3 * d)}
         self._inputs = {k: np.zeros((*shape, k), f4) for k in (d, hidden)}
         self._outers = {
             (k, n): np.zeros((k, n), f4) for k, n in ((d, 256), (d, d), (d, 3 * d), (d, hidden), (hidden, d))

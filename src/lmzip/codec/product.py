@@ -87,7 +87,7 @@ class Products:
 
     def _run(self, a: np.ndarray, b: np.ndarray, y: np.ndarray, kind: int) -> None:
         key = (id(a), id(b), id(y), kind)
-        if key not in self._views:  # arrays live as long as the model: views are made once, and keep them alive
+        if key not in self._views:  # the model's arrays live as long as it does: one view of each, which keeps it alive
             left, right, out = (torch.from_numpy(v.reshape(-1, v.shape[-1])) for v in (a, b, y))
             views = ((left, right, out), (left, right.t(), out), (left.t(), right, out.t()))[kind]
             self._views[key] = views, (a, b, y)
