@@ -123,6 +123,38 @@ def test_saved_state_goes_on_as_if_never_interrupted():
     assert unbroken.digest() == resumed.digest()
 
 
+@pytest.mark.parametrize("lookahead", [0, 256])
+def test_a_match_does_not_outlive_stored_bytes(monkeypatch, lookahead):
+    """Else its distance grows beyond the ring, where a sender already holds what it still has to code."""
+    monkeypatch.setattr("lmzip.codec.lockstep.HISTORY_BITS", 12)
+    header = Header(segment=256, frame_size=4096, experts=EXPERTS)
+    sender, receiver = Lockstep(header), Lockstep(header)
+    noise = np.random.default_rng(3).integers(0, 256, (1 << 12) - lookahead).astype(np.uint8)
+    for frame in (TEXT[:512], TEXT[:512], noise, TEXT[512:1536]):
+        if isinstance(frame, bytes):
+            _, transcript = code(sender, frame)
+            assert decode(receiver, transcript, len(frame)).data.tobytes() == frame
+        else:
+            sender.skip(frame)
+            receiver.skip(frame)
+        assert sender.digest() == receiver.digest()
+
+
+def test_long_training_leaves_no_denormals():
+    header = Header(segment=16, frame_size=4096, model=TINY)
+    lockstep = Lockstep(header)
+    lockstep.learner.decays[:] = 2e-20, 1e-20
+    code(lockstep, TEXT[:320])
+    assert lockstep.learner.decays.tolist() == [0, 0]
+
+
+def test_products_too_long_to_be_exact_are_refused():
+    with pytest.raises(ValueError, match="2,048"):
+        Header(streams=64, segment=64, frame_size=4096, model=TINY)
+    with pytest.raises(ValueError, match="may round"):
+        Products("float32").outer(*(np.zeros((1, 4096, 8), np.float32),) * 2, np.zeros((8, 8), np.float32))
+
+
 def test_memory_does_not_grow_with_the_data():
     lockstep = Lockstep(Header(segment=16, frame_size=4096, model=TINY, replay=1))
     views = lockstep.learner.products._views

@@ -82,7 +82,8 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--keep", action="store_true", help="keep the input, which lmzip always does")
     parser.add_argument("-T", "--threads", type=natural, default=1, metavar="N", help="threads, 0: all; same bytes")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run left off")
-    parser.add_argument("--checkpoint", type=natural, metavar="SECONDS", default=120, help="how often (default 120)")
+    text = "seconds between checkpoints (default 240; 0: none)"
+    parser.add_argument("--checkpoint", type=natural, metavar="SECONDS", default=240, help=text)
 
 
 def _encode_options(parser: argparse.ArgumentParser) -> None:

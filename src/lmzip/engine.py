@@ -72,11 +72,7 @@ class Predictor:
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go back to a state that `arrays` gave."""
-        state = self._get()
-        if getattr(state, "experts", None) is not None:  # it says how much of their tables is in use
-            state.experts.state.memory[...] = saved["experts.memory"]
-        for name, array in state.arrays().items():
-            array[...] = saved[name]
+        self._get().load(saved)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._get(), name)

@@ -20,6 +20,7 @@ def memory(header: Header) -> int:
     if model := header.model:
         rows = header.streams * (header.segment + model.window)
         at_once += 4 * rows * model.layers * (20 * model.width + 4 * model.hidden)
+        at_once += 4 * header.streams * header.segment * model.layers * model.heads * model.window
     return BASE + parts + at_once + 6 * header.frame_size + (1 << 24)
 
 
@@ -28,7 +29,8 @@ def work(header: Header) -> int:
     total = 1000
     if model := header.model:
         weights = model.layers * model.width * (4 * model.width + 2 * model.hidden) + 256 * model.width
-        total += 500_000 + 6 * weights * (1 + header.replay)
+        attention = model.layers * (4 * model.window * model.width + 200 * model.heads * model.window)
+        total += 500_000 + 6 * (weights + attention) * (1 + header.replay)
     if header.experts:
         total += 6000 * header.experts.contexts.bit_count()
     return total

@@ -17,7 +17,7 @@ EXPERTS = {
 MODELS = {
     "none": None,
     "default": ModelSettings(),
-    "max": ModelSettings(layers=2, width=256, heads=4, hidden=1024, table_bits=20),
+    "max": ModelSettings(layers=2, width=256, heads=4, hidden=1024, table_bits=18),
 }
 # preset: (language model, experts, segment, replay)
 PRESETS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import Interrupted
 
-CHECKPOINT_SECONDS = 120.0
+CHECKPOINT_SECONDS = 240.0
 
 
 class Watch:
@@ -52,8 +52,11 @@ class Bar(Watch):
             if done and bits:
                 self.bar.set_postfix_str(f"{bits / done:.3f} bpb", refresh=False)
             self.bar.update(done - self.bar.n)
-        if save and (_stop.asked or time.monotonic() - self.saved >= self.every):
-            save()
+        if save and (_stop.asked or 0 < self.every <= time.monotonic() - self.saved):
+            try:
+                save()
+            except OSError as error:  # a checkpoint that can't be written is no reason to lose the work
+                print(f"\nlmzip: no checkpoint: {error.strerror or error}", file=sys.stderr)
             self.saved = time.monotonic()
         if _stop.asked:
             raise Interrupted("interrupted")

@@ -199,6 +199,10 @@ class Experts:
         decode_segment(self.state, history, at, at + count, state, message)
         return int(self.state.ledger[MIX]) - before
 
+    def forget(self) -> None:
+        """Leave a match that bytes not coded have interrupted: its distance would grow beyond what may be seen."""
+        self.state.memory[_MATCHED] = 0
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that the next predictions depend on, by name, as it is in use now."""
         arrays = dict(zip(State._fields[: State._fields.index("active")], self.state, strict=False))

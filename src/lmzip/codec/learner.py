@@ -297,6 +297,7 @@ class Learner:
         indices = (at[:, None] + np.arange(model.segment)) & (len(history) - 1)
         np.take(history, indices, out=self._targets)
         self.decays *= (0.9, 0.99)
+        self.decays[self.decays < TINY] = 0
         first, second = (float(1 - decay) for decay in self.decays)
         self.steps[0] += 1
         fall = math.sqrt(1 + int(now[0]) / HALVING)

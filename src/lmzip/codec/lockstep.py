@@ -76,11 +76,13 @@ class Lockstep:
         """Take note of bytes that were stored, not coded: they enter the history, nothing is learnt."""
         self.put(self.position, data)
         self._position[0] += len(data)
-        if self.model is not None:
-            self.model.forget()
+        for part in (self.model, self.experts):
+            if part is not None:
+                part.forget()
 
     def put(self, position: int, data: np.ndarray) -> None:
         """Write bytes into the history, where predictors see those before the position they predict."""
+        position += max(0, len(data) - len(self.history))
         data = data[-len(self.history) :]
         self.history[np.arange(position, position + len(data)) & (len(self.history) - 1)] = data
 
@@ -98,8 +100,8 @@ class Lockstep:
 
     def load(self, saved: dict[str, np.ndarray]) -> None:
         """Go back to a state that `arrays` gave."""
-        if self.experts is not None:
-            self.experts.grow(int(saved["position"][0]))
+        if self.experts is not None:  # how large its tables were
+            self.experts.state.memory[:] = saved["experts.memory"]
         for name, array in self.arrays().items():
             array[...] = saved[name]
 

@@ -107,6 +107,11 @@ class Header:
     def __post_init__(self) -> None:
         if self.frame_size % (self.streams * self.segment):
             raise ValueError("the frame size must be a multiple of streams × segment")
+        together = self.streams * self.segment
+        if self.model is not None and together > 1 << 11:
+            raise ValueError("streams × segment may be 2,048 at most, or products round")
+        if self.streams > 1 and self.frame_size > 1 << 24:
+            raise ValueError("a frame of several streams may have 2^24 bytes at most")
         if self.prior is not None and len(self.prior) != 32:
             raise ValueError("a prior's digest has 32 bytes")
 

@@ -88,6 +88,8 @@ class Products:
     def _run(self, a: np.ndarray, b: np.ndarray, y: np.ndarray, kind: int) -> None:
         key = (id(a), id(b), id(y), kind)
         if key not in self._views:  # the model's arrays live as long as it does: one view of each, which keeps it alive
+            if (a.shape[-1], b.shape[1], a.size // a.shape[-1])[kind] > PRODUCT_DEPTH:
+                raise ValueError(f"a sum of more than {PRODUCT_DEPTH} products may round")
             left, right, out = (torch.from_numpy(v.reshape(-1, v.shape[-1])) for v in (a, b, y))
             views = ((left, right, out), (left, right.t(), out), (left.t(), right, out.t()))[kind]
             self._views[key] = views, (a, b, y)

@@ -13,13 +13,13 @@ class ModelSettings:
     layers: int = 1
     width: int = 128
     heads: int = 2
-    hidden: int = 256
+    hidden: int = 128
     window: int = 64
-    table_bits: int = 18
+    table_bits: int = 17
 
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
         "layers": (1, 128),
-        "width": (16, 2048),
+        "width": (16, 512),
         "heads": (1, 128),
         "hidden": (16, 2048),
         "window": (4, 1024),
