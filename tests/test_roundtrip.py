@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,17 +200,27 @@ def test_the_public_names_exist():
         lmzip.decompress(b"something else")
 
 
-CORPUS = os.environ.get("LMZIP_CORPUS", "")
+CORPUS = Path(os.environ.get("LMZIP_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
+NAMES = sorted(path.name for path in CORPUS.iterdir()) if CORPUS.is_dir() else []
+needs_corpus = pytest.mark.skipif(not NAMES, reason="LMZIP_CORPUS names no folder of files")
+
+
+@needs_corpus
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("options", "size"), [({"preset": "fast"}, 20_000), ({"experts": "none"}, 1_500)])
+def test_beginnings_of_the_corpus(name, options, size):
+    with open(CORPUS / name, "rb") as file:
+        data = file.read(size)
+    assert lmzip.decompress(lmzip.compress(data, code=False, **options)) == data
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CORPUS, reason="LMZIP_CORPUS names no folder of files")
-@pytest.mark.parametrize("name", sorted(os.listdir(CORPUS)) if CORPUS else [])
-def test_files_of_the_corpus(name):
-    with open(os.path.join(CORPUS, name), "rb") as file:
-        data = file.read(1 << 21)
-    for preset, size in (("fast", len(data)), ("default", 30_000)):
-        archive = lmzip.compress(data[:size], preset=preset)
+@needs_corpus
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_files_of_the_corpus(name):
+    data = (CORPUS / name).read_bytes()
+    for options, size in (({"preset": "fast"}, len(data)), ({"experts": "none"}, 200_000), ({}, 100_000)):
+        archive = lmzip.compress(data[:size], **options)
         assert lmzip.decompress(archive) == data[:size]
 
 

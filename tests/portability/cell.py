@@ -24,9 +24,9 @@ HEADERS = {
     "mixed": Header(segment=32, frame_size=8192, replay=1, experts=SMALL, model=MODEL),
 }
 SAMPLE = (
-    b"".join(b"%d, %x: the value of item %d is %d;\n" % (i, i * i, i % 7, i * 37 % 101) for i in range(60))
+    b"".join(b"%d, %x: the value of item %d is %d;\n" % (i, i * i, i % 7, i * 37 % 101) for i in range(20))
     + bytes(range(256))
-    + np.arange(0, 3000, 7, dtype="<u2").tobytes()
+    + np.arange(0, 1500, 7, dtype="<u2").tobytes()
 )
 
 
