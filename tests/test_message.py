@@ -28,7 +28,7 @@ EXPERTS = st.builds(ExpertSettings, slot_bits=st.integers(10, 26), contexts=st.i
 
 @st.composite
 def headers(draw):
-    segment, streams = draw(st.integers(1, 4096)), draw(st.integers(1, 4))
+    segment, streams = draw(st.integers(1, 512)), draw(st.integers(1, 4))
     return Header(
         seed=draw(st.integers(0, (1 << 24) - 1)),
         streams=streams,
