@@ -6,8 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 import toy
+
+# Machines are slow and busy: no test fails for the time it takes.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
 

@@ -292,7 +292,7 @@ def test_keep_going_on_the_command_line(toy_predictor, run, text, tmp_path):
 
 def test_limits_hold_before_anything_is_allocated(monkeypatch, text):
     monkeypatch.setattr(engine, "load", lambda: pytest.fail("refuse first"))
-    huge = Header(model=ModelSettings(layers=128, width=2048, heads=2, hidden=2048, table_bits=24))
+    huge = Header(model=ModelSettings(layers=128, width=512, heads=2, hidden=2048, table_bits=24))
     with pytest.raises(LimitError, match="MB of memory"):
         lmzip.decompress(huge.pack())
     zeros = lmzip.compress(bytes(4 << 20), code=False)

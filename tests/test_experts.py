@@ -213,6 +213,7 @@ print(hashlib.sha256(bytes(encode(SAMPLE)[0]) + bytes(encode(SAMPLE, model_rows(
 """
 
 
+@pytest.mark.portability
 @pytest.mark.parametrize("setting", ["NUMBA_OPT=1", "NUMBA_CPU_NAME=generic", "NUMBA_BOUNDSCHECK=1"])
 def test_the_message_does_not_depend_on_the_compiler(setting, tmp_path):
     name, value = setting.split("=")
