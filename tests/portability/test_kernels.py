@@ -11,7 +11,7 @@ from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.guard import kernel_violations
 
-MODULES = ("coder", "exact", "experts", "learner", "lockstep", "mixer", "model")
+MODULES = ("coder", "exact", "experts", "learner", "lockstep", "mixed", "mixer", "model", "symbols")
 SMALL = ExpertSettings(slot_bits=10)
 
 
