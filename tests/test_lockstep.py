@@ -199,6 +199,20 @@ def test_the_coded_loss_is_the_loss_whose_gradient_trains_the_model():
     assert clipped == pytest.approx([slope * factor for slope in numeric.values()], rel=0.03, abs=3e-3)
 
 
+def test_every_segment_trains_by_the_gradient_of_what_it_was_charged():
+    lockstep = Lockstep(Header(segment=16, frame_size=4096, model=TINY))
+    encoding, charged, at = lockstep.encode(np.frombuffer(TEXT[:640], np.uint8)), 0, np.arange(16)
+    while not encoding.done:
+        encoding.advance(1)
+        p, targets = lockstep.model.net.frequencies[0] / (1 << 24), lockstep.learner._targets[0]
+        assert bytes(targets) == TEXT[encoding.position - 16 : encoding.position]
+        assert (encoding.nll - charged) / (1 << 20) == pytest.approx(-np.log2(p[at, targets]).sum(), abs=1e-4)
+        charged = encoding.nll
+        p[at, targets] -= 1
+        clip = min(1, 0.75 * 4 / np.sqrt((p * p).sum()))
+        assert lockstep.learner.small_gradients[-1][0] == pytest.approx(p.sum(0) * clip, abs=1e-5)
+
+
 def test_prediction_and_training_pass_the_guard():
     header = Header(segment=16, frame_size=4096, model=DEEP, replay=1)
     sender, receiver = Lockstep(header), Lockstep(header)

@@ -80,10 +80,10 @@ def test_a_home_that_can_not_be_written(bare, text, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", list(presets.PRESETS))
-def test_every_preset_decodes_itself(bare, text, tmp_path, preset):
+@pytest.mark.parametrize(("preset", "experts"), [(name, None) for name in presets.PRESETS] + [("default", "none")])
+def test_every_preset_decodes_itself(bare, text, tmp_path, preset, experts):
     path = tmp_path / "x.lmz"
-    path.write_bytes(archive_of(text[:20_000], presets.header(preset)))
+    path.write_bytes(archive_of(text[:20_000], presets.header(preset, experts=experts)))
     assert bare(path).stdout == text[:20_000]
 
 
