@@ -4,9 +4,8 @@ python tests/reference_decoder.py FILE.lmz > OUT
 
 It tests the documents and the arithmetic with none of the libraries that the codec stands on, so every rounding is
 explicit. A float here always holds a float32 value. Python computes + − × ÷ √ in float64, and `f4` rounds the result to
-float32: that is the correctly rounded float32 result, for a quotient or root of two 24-bit numbers in 53 ≥ 2·24 + 2 bits
-never lies so near the middle of two float32 values that rounding twice differs (Figueroa 1995), and sums and products of
-float32 values are exact in float64 or subject to the same bound. Products of integers are Python's, exact as they are.
+float32. Rounding twice is rounding once: with 53 ≥ 2·24 + 2 bits between, the first result is never so near the middle
+of two float32 values that the second goes another way (Figueroa 1995). Products of integers are Python's own.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import math
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache as cached
 from operator import add, mul, sub
 from types import SimpleNamespace
 
@@ -209,7 +208,7 @@ def code_length(size: int, bits: int) -> int:
 # Numbers: docs/predictor.md, section 3
 
 
-@cache
+@cached
 def _layout(kind: str, count: int) -> struct.Struct:
     return struct.Struct(f"<{count}{kind}")
 
@@ -321,7 +320,9 @@ def words(stream: int, start: int, count: int) -> Iterator[int]:
 def normal(stream: int, rows: int, columns: int, deviation: float) -> list[tuple[float, ...]]:
     """Nearly normal numbers."""
     factor = one(one(deviation) * one(1 / 37837.2266))
-    sums = [sum(word >> shift & 0xFFFF for shift in (0, 16, 32, 48)) - 131070 for word in words(stream, 0, rows * columns)]
+    sums = [
+        sum(word >> shift & 0xFFFF for shift in (0, 16, 32, 48)) - 131070 for word in words(stream, 0, rows * columns)
+    ]
     return [scaled(factor, sums[k : k + columns]) for k in range(0, rows * columns, columns)]
 
 
@@ -329,7 +330,7 @@ def normal(stream: int, rows: int, columns: int, deviation: float) -> list[tuple
 # multiples of rows is a sum of multiples of large integers: exact, and quick enough in pure Python.
 
 
-@cache
+@cached
 def _tops(count: int) -> int:
     return sum(1 << (32 * n + 31) for n in range(count))
 
@@ -756,7 +757,7 @@ class Predictor:
 
     def __init__(self, header: SimpleNamespace) -> None:
         self.header, self.known = header, bytearray()
-        self.model = LanguageModel(header) if header.model else None
+        self.model: LanguageModel | None = None  # made for the first coded frame
 
     def skip(self, data: bytes) -> None:
         self.known += data
@@ -766,6 +767,8 @@ class Predictor:
     def decode(self, transcript: bytes, length: int) -> tuple[bytes, int]:
         """A frame's bytes and their code length in 2^-20 bit."""
         header, coder, start = self.header, RangeDecoder(transcript), len(self.known)
+        if header.model and self.model is None:
+            self.model = LanguageModel(header)
         streams, segment = header.streams, header.segment
         stride = length // (streams * segment) * segment
         begins = [start + b * stride for b in range(streams)] if streams > 1 else [0]
