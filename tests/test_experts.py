@@ -28,7 +28,7 @@ SAMPLE = Path(__file__).read_bytes()[:6000]
 @kernel
 def _decode_with_model(state, history, start, stop, frequencies, coder_state, message):
     for i in range(start, stop):
-        experts.code_byte(state, history, i, frequencies[i - start], coder_state, message, True)
+        experts.code_byte(state, history, i, frequencies, i - start, coder_state, message, True)
 
 
 def _segments(length):

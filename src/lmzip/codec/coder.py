@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kernel import inline, kernel
+from .kernel import heapless, inline
 
 LOW, WIDTH, HELD, RUN, POSITION, STARTED = range(6)
 
@@ -51,7 +51,7 @@ def _write(state, out, byte):
     state[POSITION] += _1
 
 
-@kernel
+@heapless
 def _carry(state, out):
     if state[RUN] == _0:
         state[HELD] += _1
@@ -64,7 +64,7 @@ def _carry(state, out):
     state[RUN] = _0
 
 
-@kernel
+@heapless
 def _flush(state, out):
     if state[STARTED] == _1:
         _write(state, out, state[HELD])
@@ -73,7 +73,7 @@ def _flush(state, out):
         state[RUN] -= _1
 
 
-@kernel
+@heapless
 def _shift(state, out):
     byte = state[LOW] >> _56
     state[LOW] <<= _8
@@ -101,7 +101,7 @@ def encode(state, out, start, size, bits):
     state[WIDTH] = width
 
 
-@kernel
+@heapless
 def finish(state, out):
     """End the message; returns its length in bytes, int64."""
     last = state[LOW] + (_WIDTH_MIN - _1)
@@ -175,7 +175,7 @@ def _log2_table() -> np.ndarray:
 _LOG2 = _log2_table()
 
 
-@kernel
+@heapless
 def log2(n):
     """Base-2 logarithm of 1 <= n <= 2^32, int64 in units of 2^-32, between table entries in straight lines."""
     exponent, mantissa = np.int64(32), np.uint64(n)
@@ -187,7 +187,7 @@ def log2(n):
     return (exponent << np.int64(FINE)) + _LOG2[i] + ((_LOG2[i + 1] - _LOG2[i]) * rest >> np.int64(22))
 
 
-@kernel
+@heapless
 def code_length(size, bits):
     """-log2(size / 2^bits) in units of 2^-20 bit, int64; 0 < size <= 2^bits, bits <= 32."""
     return ((np.int64(bits) << np.int64(FINE)) - log2(size) + np.int64(1 << 11)) >> np.int64(12)

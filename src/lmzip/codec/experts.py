@@ -20,7 +20,7 @@ import numpy as np
 
 from . import mixer
 from .coder import FINE, decode, decode_bit, decode_target, encode, encode_bit, log2
-from .kernel import kernel
+from .kernel import heapless, inline
 from .mixer import BITS, adapt, learn_refine, mix, refine, squash, stretch, train
 from .settings import ExpertSettings
 
@@ -211,7 +211,7 @@ class Experts:
         return arrays
 
 
-@kernel
+@inline
 def _fold(value, other):
     """A hash of two numbers, uint64."""
     h = (value + _GOLDEN) * _ODD + other
@@ -219,7 +219,7 @@ def _fold(value, other):
     return h ^ (h >> _FOLD)
 
 
-@kernel
+@inline
 def _known(history, i, distance):
     """Byte i - distance, uint64, or 0 where nothing is known."""
     if distance <= i and 4 * distance <= 3 * history.shape[0]:
@@ -227,7 +227,7 @@ def _known(history, i, distance):
     return _0
 
 
-@kernel
+@inline
 def _hash_contexts(state, history, i):
     m, h = state.memory, state.contexts
     recent, word, classes = m[_RECENT], m[_WORD], m[_CLASSES]
@@ -276,7 +276,7 @@ def _hash_contexts(state, history, i):
         state.hashes[k] = _fold(np.uint64(k), h[state.active[k]])
 
 
-@kernel
+@heapless
 def _find(slots, h, mask):
     """Place of the slot of hash `h`: one of three neighbours; if need be the least used one is taken over."""
     check = np.uint32(h >> _48)
@@ -295,7 +295,7 @@ def _find(slots, h, mask):
     return np.int64(best)
 
 
-@kernel
+@inline
 def _learn_node(node, bit, limit):
     """A node after one more bit."""
     p, n = (node & 0x3FFFF) ^ 0x20000, node >> 18 & 63
@@ -304,7 +304,7 @@ def _learn_node(node, bit, limit):
     return np.int64(_NEXT[(node >> 24) * 2 + bit]) << 24 | min(n + 1, limit) << 18 | (p ^ 0x20000)
 
 
-@kernel
+@inline
 def _find_slots(state, half):
     """Slots of every context for this half byte; half: 0, or 16 + the first half. Returns how many were known."""
     slots, places, hashes, mask = state.slots, state.places, state.hashes, state.memory[_SLOT_MASK]
@@ -341,7 +341,7 @@ def _find_slots(state, half):
     return min(hits, 31)
 
 
-@kernel
+@inline
 def _gather(state, node, c0, bit):
     """Inputs of the mixer for the next bit: four for each context."""
     slots, x, cells, places = state.slots, state.inputs, state.cells, state.places
@@ -369,7 +369,7 @@ def _gather(state, node, c0, bit):
         cells[contexts + k] = cell
 
 
-@kernel
+@inline
 def _learn_bit(state, node, bit, y):
     """Every context's node, bit history and run after bit y."""
     slots, cells, places = state.slots, state.cells, state.places
@@ -387,13 +387,13 @@ def _learn_bit(state, node, bit, y):
             state.runs[cell] = adapt(np.int64(state.runs[cell]), np.int64(expected == y), 1000)
 
 
-@kernel
+@inline
 def _cost(one, bits, y):
     """Code length of bit y of probability one / 2^bits, in 2^-32 bit."""
     return (bits << FINE) - log2(one if y else (1 << bits) - one)
 
 
-@kernel
+@inline
 def _charge(ledger, row, cost):
     """Add a code length in 2^-32 bit."""
     cost += ledger[row + 3]
@@ -401,7 +401,7 @@ def _charge(ledger, row, cost):
     ledger[row + 3] = cost & 0xFFF
 
 
-@kernel
+@inline
 def _final(outputs, weights, row):
     """A second mix: of what the weight sets of the first gave."""
     total = 32768
@@ -410,18 +410,18 @@ def _final(outputs, weights, row):
     return min(max(total >> 16, -mixer.LIMIT), mixer.LIMIT)
 
 
-@kernel
+@inline
 def _learn_final(outputs, weights, row, mixed, y):
     error = (y << 16) - (squash(mixed) >> 6)
     for k in range(outputs.shape[0]):
         weights[row, k] += (outputs[k] * error + 0x20000) >> 18
 
 
-@kernel
-def code_byte(state, history, i, frequencies, coder_state, message, decoding):
+@inline
+def code_byte(state, history, i, frequencies, t, coder_state, message, decoding):
     """Predict, code and learn the byte at position i (int64), which is returned.
 
-    history: uint8[2^k]; frequencies: uint32[256], each > 0, sum 2^24, or of length 0;
+    history: uint8[2^k]; frequencies[t]: of every byte, uint32 > 0, sum 2^24, unless frequencies is of length 0;
     message: uint8 (writable), written at the coder's position with room, or read.
     """
     memory, x, rows, outputs, tree = state.memory, state.inputs, state.rows, state.outputs, state.tree
@@ -436,7 +436,7 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
     _hash_contexts(state, history, i)
     if modelled:
         for j in range(256):
-            tree[256 + j] = np.int64(frequencies[j])
+            tree[256 + j] = np.int64(frequencies[t, j])
         for j in range(255, 0, -1):
             tree[j] = tree[2 * j] + tree[2 * j + 1]
     matched = np.int64(memory[_MATCHED])
@@ -528,7 +528,7 @@ def code_byte(state, history, i, frequencies, coder_state, message, decoding):
     return byte
 
 
-@kernel
+@inline
 def _learn_byte(state, history, i, new, expected):
     """Everything that is learnt once a byte, after the byte `new` at position i."""
     slots = state.slots
@@ -541,7 +541,7 @@ def _learn_byte(state, history, i, new, expected):
     _learn_history(state, history, i, new, expected)
 
 
-@kernel
+@heapless
 def _learn_history(state, history, i, new, expected):
     """Words, lines, what follows what, and the match; expected: the byte that the match said, and 256."""
     m, indirect = state.memory, state.indirect
@@ -576,7 +576,7 @@ def _learn_history(state, history, i, new, expected):
     _learn_match(state, history, i + 1, new, expected)
 
 
-@kernel
+@heapless
 def _learn_match(state, history, i, new, expected):
     """Go on with the match, or look the last bytes up; i is the position now reached."""
     m, matches = state.memory, state.matches
@@ -600,7 +600,7 @@ def _learn_match(state, history, i, new, expected):
     m[_MATCHED], m[_POINTER] = np.uint64(length), np.uint64(pointer)
 
 
-@kernel
+@inline
 def _learn_leap(state, history, i, leapt, one):
     """After that decision; if all 32 bytes are as matched, put them down and go on behind them."""
     m, ring = state.memory, history.shape[0] - 1
@@ -615,7 +615,7 @@ def _learn_leap(state, history, i, leapt, one):
             _learn_history(state, history, j, new, new)
 
 
-@kernel
+@inline
 def _raw_block(state, i):
     """Of every 8,192 bytes the first 1,024 show whether modelling pays; if not, the others are coded raw."""
     m, spent = state.memory, np.uint64(state.ledger[MIX])
@@ -628,7 +628,7 @@ def _raw_block(state, i):
     return m[_RAW] != _0
 
 
-@kernel
+@inline
 def _code_raw(state, history, i, coder_state, message, decoding):
     """One byte in eight bits; of the experts only words, lines and matches learn it."""
     at, m = i & (history.shape[0] - 1), state.memory
@@ -643,9 +643,9 @@ def _code_raw(state, history, i, coder_state, message, decoding):
     _learn_history(state, history, i, np.int64(history[at]), expected)
 
 
-@kernel
+@heapless
 def _code_segment(state, history, start, stop, frequencies, coder_state, message, decoding):
-    none, ring = frequencies[:0].ravel(), history.shape[0] - 1
+    ring = history.shape[0] - 1
     i = start
     while i < stop:
         modelled = frequencies.shape[0] > 0
@@ -665,8 +665,7 @@ def _code_segment(state, history, start, stop, frequencies, coder_state, message
         if not modelled and _raw_block(state, i):
             _code_raw(state, history, i, coder_state, message, decoding)
         else:
-            row = frequencies[i - start] if modelled else none
-            code_byte(state, history, i, row, coder_state, message, decoding)
+            code_byte(state, history, i, frequencies, i - start, coder_state, message, decoding)
         i += 1
 
 

@@ -12,12 +12,17 @@ import numba
 from .cache import private_cache
 
 
-def kernel(function):
+def kernel(function, **options):
     """Compile `function` with numba; cached in a private folder of ours, see cache.py."""
     with private_cache():
-        return numba.njit(error_model="numpy", nogil=True, cache=True)(function)
+        return numba.njit(error_model="numpy", nogil=True, cache=True, **options)(function)
+
+
+def heapless(function):
+    """A kernel that makes no array: numba then counts no references to those it is given, which costs atomic steps."""
+    return kernel(function, _nrt=False)
 
 
 def inline(function):
-    """Compile a helper that is inlined into every kernel that calls it; it has no cache entry of its own."""
-    return numba.njit(error_model="numpy", nogil=True, inline="always")(function)
+    """Compile a helper, heapless too, that LLVM inlines into every kernel that calls it."""
+    return numba.njit(error_model="numpy", nogil=True, _nrt=False, forceinline=True)(function)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from .experts import MIX, Experts, code_byte
-from .kernel import kernel
+from .kernel import heapless
 from .model import Model, hash_contexts, step
 
 
-@kernel
+@heapless
 def _decode(net, caches, past, table_bits, history, begin, position, count, experts, state, message):
     """Read `count` positions of one stream, the language model's prediction of each mixed with the experts'."""
     for t in range(count):
         hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
         step(net, caches, past, t, t + 1)
-        code_byte(experts, history, position[0] + t, net.frequencies[0, t], state, message, True)
+        code_byte(experts, history, position[0] + t, net.frequencies[0], t, state, message, True)
 
 
 def decode_segment(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kernel import kernel
+from .kernel import inline
 
 BITS = 22  # of a probability
 LIMIT = 3071  # largest stretch
@@ -43,19 +43,19 @@ _SQUASH, _STRETCH = _tables()
 _RATE = np.array([65536 * 2 // (2 * n + 3) for n in range(1024)], np.int32)  # 1 / (n + 1.5)
 
 
-@kernel
+@inline
 def squash(logit):
     """Probability (22 bits) of a logit (1/256 nat), which is clamped to +-3071."""
     return np.int64(_SQUASH[min(max(logit, -LIMIT), LIMIT) + LIMIT])
 
 
-@kernel
+@inline
 def stretch(probability):
     """Logit (1/256 nat, within +-2047) of a probability of 22 bits."""
     return np.int64(_STRETCH[probability >> 10])
 
 
-@kernel
+@inline
 def adapt(cell, bit, limit):
     """A probability (22 bits) and its count (10 bits) after one more bit, at rate 1 / (count + 1.5)."""
     p, n = cell >> 10, cell & 1023
@@ -63,31 +63,30 @@ def adapt(cell, bit, limit):
     return p << 10 | min(n + 1, limit)
 
 
-@kernel
+@inline
 def mix(inputs, weights, rows, outputs):
     """Dot products (logits, clamped) of int32 `inputs` with the weight sets that `rows` selects."""
     for k in range(rows.shape[0]):
-        w = weights[rows[k], : inputs.shape[0]]
-        total = _0
+        row, total = np.uint64(rows[k]), _0
         for j in range(inputs.shape[0]):
-            total = np.int32(total + (np.int32(inputs[j] * w[j]) >> _8))
+            total = np.int32(total + (np.int32(inputs[j] * weights[row, j]) >> _8))
         outputs[k] = min(max((np.int64(total) + 128) >> 8, -LIMIT), LIMIT)
 
 
-@kernel
+@inline
 def train(inputs, weights, rows, outputs, bit, rate):
     """Move each selected weight set down the gradient of its own code length; rate <= 64."""
     for k in range(rows.shape[0]):
+        row = np.uint64(rows[k])
         error = np.int32((((bit << BITS) - squash(outputs[k])) * rate) >> 10)  # within +-2^18
         if abs(error) < 64:
             continue  # every step would round to nothing
-        w = weights[rows[k], : inputs.shape[0]]
         for j in range(inputs.shape[0]):
             step = np.int32(np.int32(inputs[j] * error) + _ROUND) >> _18
-            w[j] = min(max(np.int32(w[j] + step), -_WEIGHT), _WEIGHT)
+            weights[row, j] = min(max(np.int32(weights[row, j] + step), -_WEIGHT), _WEIGHT)
 
 
-@kernel
+@inline
 def refine(table, row, logit):
     """An adaptive map of one probability: table[row] interpolated at `logit` (APM, 33 buckets, 22 bits)."""
     place = logit + LIMIT + 1
@@ -97,7 +96,7 @@ def refine(table, row, logit):
     return (low * (192 - part) + high * part) // 192
 
 
-@kernel
+@inline
 def learn_refine(table, row, logit, bit, limit):
     """Move the bucket nearest to `logit` towards `bit`."""
     bucket = row * BUCKETS + (logit + LIMIT + 1 + 96) // 192
