@@ -139,8 +139,8 @@ def test_a_later_byte_changes_no_earlier_probability():
             predictor.grow(start)
             history[np.arange(start, stop) % len(history)] = np.frombuffer(data[start:stop], np.uint8)
             for i in range(start, stop):
-                rows = np.zeros(0, np.uint32)
-                experts.code_byte(predictor.state, history, i, rows, state, out, False)
+                rows = np.zeros((0, 256), np.uint32)
+                experts.code_byte(predictor.state, history, i, rows, 0, state, out, False)
                 costs[-1].append(tuple(predictor.state.ledger))
     assert costs[0][:where] == costs[1][:where]
     assert costs[0][where] != costs[1][where]
