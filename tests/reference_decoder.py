@@ -14,6 +14,7 @@ import hashlib
 import math
 import struct
 import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache as cached
 from operator import add, mul, sub
@@ -749,6 +750,497 @@ def matrix_arrays(name: str, matrix: Matrix) -> Iterator[tuple[str, bytes]]:
         yield f"{name}.{part}", b"".join(map(floats, getattr(matrix, part)))
 
 
+# The experts: docs/predictor.md, section 6
+
+
+LIMIT = 3071  # of a logit, in 1/256 nat
+GOLDEN, ODD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
+RATE = [131072 // (2 * n + 3) for n in range(1024)]
+LETTERS = {*range(ord("a"), ord("z") + 1), *range(128, 256)}
+
+
+def _mixer_tables() -> tuple[list[int], list[int]]:
+    step, term, k = 0, 1 << 80, 0  # e^(1/256) in units of 2^-80
+    while term:
+        step, k = step + term, k + 1
+        term //= 256 * k
+    powers = [1 << 80]
+    for _ in range(LIMIT):
+        powers.append(powers[-1] * step >> 80)
+    upper = [(power << 32) // (power + (1 << 80)) for power in powers]
+    wide = [(1 << 32) - p for p in upper[:0:-1]] + upper
+    logits = [bisect_left(wide, (i << 20) + (1 << 19)) - LIMIT for i in range(4096)]
+    return [p >> 10 for p in wide], [max(-2047, min(2047, logit)) for logit in logits]
+
+
+SQUASH, STRETCH = _mixer_tables()
+APM = [SQUASH[max(-LIMIT, min(LIMIT, k * 192 - LIMIT - 1)) + LIMIT] << 10 | 6 for k in range(33)]
+
+
+def squash(logit: int) -> int:
+    return SQUASH[clamp(logit) + LIMIT]
+
+
+def stretch(probability: int) -> int:
+    return STRETCH[probability >> 10]
+
+
+def clamp(logit: int) -> int:
+    return max(-LIMIT, min(LIMIT, logit))
+
+
+def adapt(cell: int, bit: int, limit: int) -> int:
+    """A probability of 22 bits and a count of 10 after one more bit."""
+    p, n = cell >> 10, cell & 1023
+    return p + (((bit << 22) - p) * RATE[n] >> 16) << 10 | min(n + 1, limit)
+
+
+def fold(value: int, other: int) -> int:
+    """A hash of two numbers."""
+    h = (value + GOLDEN) * ODD + other & MASK64
+    h = (h ^ h >> 32) * GOLDEN & MASK64
+    return h ^ h >> 32
+
+
+def _bit_histories() -> tuple[list[int], list[tuple[int, int]]]:
+    """The next state by (state, bit), and the counts of zeros and ones of every state."""
+    most = (40, 16, 10, 6, 5)
+
+    def after(history, bit: int):
+        if isinstance(history, str):
+            if len(history) < 4:
+                return history + str(bit)
+            history = (history.count("0"), history.count("1"), 0)
+        counts = list(history[:2])
+        other = counts[1 - bit]
+        counts[1 - bit] = min(other, 7 if other > 7 else 6 if other > 6 else 5)
+        counts[bit] += 1
+        while min(counts) > 4 or max(counts) > most[min(counts)]:
+            from_other = counts[1 - bit] > counts[bit] or min(counts) == 5
+            counts[1 - bit if from_other else bit] -= 1
+        return (*counts, bit)
+
+    histories: list = [""]
+    following = []
+    for history in histories:
+        for bit in (0, 1):
+            new = after(history, bit)
+            if new not in histories:
+                histories.append(new)
+            following.append(histories.index(new))
+    return following, [(h.count("0"), h.count("1")) if isinstance(h, str) else h[:2] for h in histories]
+
+
+NEXT, COUNTS = _bit_histories()
+
+
+def learn_node(node: int, bit: int, limit: int) -> int:
+    """A bit history, a count of 6 bits, a probability of 18 after one more bit."""
+    p, n = (node & 0x3FFFF) ^ 0x20000, node >> 18 & 63
+    p += ((bit << 18) - p) * RATE[n] >> 16
+    p = max(32, min((1 << 18) - 32, p))
+    return NEXT[2 * (node >> 24) + bit] << 24 | min(n + 1, limit) << 18 | p ^ 0x20000
+
+
+def byte_class(byte: int) -> int:
+    c = chr(byte)
+    if "a" <= c <= "z":
+        return 1
+    if "A" <= c <= "Z":
+        return 2
+    if "0" <= c <= "9":
+        return 3
+    if byte >= 128:
+        return 6
+    return {" ": 4, "\n": 5, ".": 7, ",": 7}.get(c, 8 + (byte & 7))
+
+
+class Experts:
+    """State of contexts, match model and mixer. `m` has the names of the state's first array, in its order."""
+
+    def __init__(self, settings: SimpleNamespace, modelled: bool) -> None:
+        self.slot_bits, self.modelled = settings.slot_bits, modelled
+        self.active = [k for k in range(31) if settings.contexts >> k & 1]
+        count = len(self.active)
+        self.inputs = (4 * count + 4 + 7) // 8 * 8  # without the language model's
+        sets = 7 + modelled
+        names = (
+            "seen slot_mask match_mask recent classes word word1 word2 word3 word_length before_word "
+            "line line_above first bracket pointer matched touched raw spent"
+        )
+        self.m = SimpleNamespace(**dict.fromkeys(names.split(), 0))
+        self.m.slot_mask, self.m.match_mask = (1 << min(18, settings.slot_bits)) - 1, (1 << 16) - 1
+        self.ledger = [0] * 6
+        self.slots: dict[int, int] = {}  # cells that are not 0, by 16 · slot + node; so are matches and indirect
+        self.matches: dict[int, int] = {}
+        self.indirect: dict[int, int] = {}
+        fresh = [((2 * ones + 1) << 22) // (2 * (zeros + ones) + 2) << 10 for zeros, ones in COUNTS]
+        self.histories = (fresh + [0] * (256 - len(fresh))) * count
+        self.runs = [3 << 30] * (256 * count)
+        self.byte_map, self.match_map = [1 << 31] * 256, [3 << 30] * 64
+        row = [4000, 0, 4000, 4000] * count + [4000] * 3 + [0] * (self.inputs - 4 * count - 3)
+        row += [6500 * modelled] * 2 + [0] * 6
+        self.weights = [list(row) for _ in range(2048)]
+        self.finals = [[65536 // sets] * sets for _ in range(768 + 256 * modelled)]
+        self.apms: dict[int, int] = {}  # where they differ from the identity
+        self.model_apm = APM * (256 * modelled)
+
+    def forget(self) -> None:
+        self.m.matched = 0
+
+    def grow(self, position: int) -> None:
+        """Double the tables that the segment at `position` will fill."""
+        m = self.m
+        while (slots := m.slot_mask + 1) < 1 << self.slot_bits and slots < 128 * position:
+            self.slots.update({at + 16 * slots: v for at, v in self.slots.items() if at < 16 * slots})
+            m.slot_mask = 2 * slots - 1
+        while (matches := m.match_mask + 1) < 1 << 22 and matches < 8 * position:
+            self.matches.update({at + matches: v for at, v in self.matches.items()})
+            m.match_mask = 2 * matches - 1
+
+    def contexts(self, known: bytearray, i: int) -> list[int]:
+        """The hash of every context in use for byte i."""
+        m, indirect = self.m, self.indirect
+        recent, word, classes = m.recent, m.word, m.classes
+        c1, c2, c3 = recent & 255, recent >> 8 & 255, recent >> 16 & 255
+        c12, c123, last4 = recent & 0xFFFF, recent & 0xFFFFFF, recent & 0xFFFFFFFF
+        column, height = min(i - m.line, 255), m.line - m.line_above
+        above = known[i - height] if column < height <= i and 4 * height <= 3 << 24 else 0
+        expected = known[m.pointer] + 256 if m.matched else 0
+        after = indirect.get
+        h = [
+            c1,
+            c12,
+            c123,
+            last4,
+            recent & (1 << 40) - 1,
+            word,
+            recent & (1 << 48) - 1,
+            fold(word, m.word1),
+            recent,
+            fold(word, c1 | m.word2 << 8 & MASK64),
+            c2 | c3 << 8,
+            c1 | c3 << 8,
+            after(c1, 0) & 0xFFFF | c1 << 16,
+            (after(c12 + 256 & 0xFFFF, 0) & 0xFFFF) << 8 | c1,
+            (classes & 0xFFFFFFFF) << 8 | c1,
+            above | column << 8 | c1 << 16,
+            fold(word, m.first | c1 << 8),
+            fold(word, fold(m.word1, m.word2)),
+            recent >> 8 & 0xFFFFFF,
+            fold(m.word1, c12),
+            fold(word, m.before_word),
+            fold(word, m.word3),
+            fold(m.word1, fold(m.word2, c1)),
+            fold(word, m.bracket),
+            last4 | m.bracket << 48,
+            classes,
+            c12 | min(m.word_length, 3) << 16 | min(column, 3) << 24 | m.bracket << 48,
+            fold(word, after(65792 + (m.word1 & 0xFFFF), 0)),
+            fold(after(131328 + ((last4 * ODD & MASK64) >> 48), 0) & 0xFFFF, c1),
+            recent & (1 << 56) - 1,
+            expected | c1 << 16 | min(m.matched, 32) >> 3 << 48,
+        ]
+        return [fold(k, h[context]) for k, context in enumerate(self.active)]
+
+    def find(self, h: int) -> int:
+        """Place of the slot of a hash: one of three neighbours, the least used is taken over if need be."""
+        slots, check, index = self.slots, h >> 48, h & self.m.slot_mask
+        least, best = 64, 0
+        for way in range(3):
+            a = (index ^ way) << 4
+            if slots.get(a, 0) >> 16 == check:
+                return a
+            used = slots.get(a + 1, 0) >> 18 & 63
+            if used < least:
+                least, best = used, a
+        slots[best] = check << 16
+        for j in range(1, 16):
+            slots.pop(best + j, None)
+        return best
+
+    def find_slots(self, hashes: list[int], half: int, run_places: list[int]) -> tuple[list[int], int]:
+        """The place of every context's slot for this half byte; how many were known."""
+        slots, places = self.slots, []
+        keys = [fold(h, half) for h in hashes]
+        self.m.touched = 0
+        for key in keys:
+            self.m.touched ^= slots.get((key & self.m.slot_mask) << 4, 0)
+        for k, key in enumerate(keys):
+            if half == 0:
+                a = self.find(key)
+                run_places.append(a)
+            elif (run := slots.get(run_places[k], 0)) & 255 == 0:
+                a = ((1 << self.slot_bits) + k) << 4  # seen for the first time: nothing is kept of this half
+                for j in range(1, 16):
+                    slots.pop(a + j, None)
+            else:
+                if slots.get(run_places[k] + 1, 0) >> 18 & 63 == 2:  # seen once: now build what was left out
+                    b, at = self.find(fold(hashes[k], 16 + (run >> 12 & 15))), 1
+                    for j in range(4):
+                        bit = run >> (11 - j) & 1
+                        slots[b + at] = learn_node(slots.get(b + at, 0), bit, 63)
+                        at = 2 * at + bit
+                a = self.find(key)
+            places.append(a)
+        return places, min(31, sum(slots.get(a + 1, 0) != 0 for a in places))
+
+    def gather(self, places: list[int], run_places: list[int], node: int, c0: int, bit: int):
+        """Four inputs for each context, and the cells they came from."""
+        x, cells, run_cells = [], [], []
+        for k, (place, run_place) in enumerate(zip(places, run_places)):
+            v = self.slots.get(place + node, 0)
+            cell = k * 256 + (v >> 24) if v else -1
+            if v:
+                p = self.histories[cell] >> 10
+                x += [stretch(p), (p - (1 << 21)) >> 11, stretch(((v & 0x3FFFF) ^ 0x20000) << 4)]
+            else:
+                x += [0, 0, 0]
+            cells.append(cell)
+            run = self.slots.get(run_place, 0)
+            cell = -1
+            x.append(0)
+            if run & 255 and (run >> 8 & 255 | 256) >> (8 - bit) == c0:
+                cell = k * 256 + min(run & 255, 31) * 8 + bit
+                g = stretch(self.runs[cell] >> 10)
+                x[-1] = g if run >> (15 - bit) & 1 else -g
+            run_cells.append(cell)
+        return x, cells, run_cells
+
+    def charge(self, row: int, cost: int) -> None:
+        """Add a code length in 2^-32 bit."""
+        cost += self.ledger[row + 3]
+        self.ledger[row] += cost >> 12
+        self.ledger[row + 3] = cost & 0xFFF
+
+    def refine(self, table: str, row: int, logit: int) -> int:
+        """An adaptive map of one probability."""
+        place = logit + LIMIT + 1
+        bucket, part = row * 33 + place // 192, place % 192
+        low, high = self.mapped(table, bucket) >> 10, self.mapped(table, bucket + 1) >> 10
+        return (low * (192 - part) + high * part) // 192
+
+    def mapped(self, table: str, bucket: int) -> int:
+        return self.apms.get(bucket, APM[bucket % 33]) if table == "apms" else self.model_apm[bucket]
+
+    def learn_refine(self, table: str, row: int, logit: int, bit: int, limit: int) -> None:
+        bucket = row * 33 + (logit + LIMIT + 1 + 96) // 192
+        getattr(self, table)[bucket] = adapt(self.mapped(table, bucket), bit, limit)
+
+    def final(self, outputs: Sequence[int], row: int) -> int:
+        """The second mix."""
+        return clamp(32768 + sum(map(mul, outputs, self.finals[row])) >> 16)
+
+    def learn_final(self, outputs: Sequence[int], row: int, mixed: int, y: int) -> None:
+        error = (y << 16) - (squash(mixed) >> 6)
+        self.finals[row] = [w + (o * error + 0x20000 >> 18) for w, o in zip(self.finals[row], outputs)]
+
+    def mix(self, x: Sequence[int], rows: Sequence[int]) -> list[int]:
+        """What the selected weight sets make of the inputs."""
+        return [clamp(sum(a * w >> 8 for a, w in zip(x, self.weights[row])) + 128 >> 8) for row in rows]
+
+    def train(self, x: Sequence[int], rows: Sequence[int], outputs: Sequence[int], y: int, rate: int) -> None:
+        most = (1 << 19) - 1
+        for row, output in zip(rows, outputs):
+            error = ((y << 22) - squash(output)) * rate >> 10
+            if abs(error) >= 64:
+                weights = self.weights[row]
+                for j, a in enumerate(x):
+                    if a:
+                        weights[j] = max(-most, min(most, weights[j] + (a * error + (1 << 17) >> 18)))
+
+    def code_byte(self, known: bytearray, i: int, f: Sequence[int] | None, coder: RangeDecoder) -> None:
+        """Predict, decode and learn byte i; f: the language model's frequencies."""
+        m, experts = self.m, self.inputs
+        c1, c2, classes = m.recent & 255, m.recent >> 8 & 255, m.classes & 255
+        word_length, rate = min(m.word_length, 15), max(10, 32 >> min(i >> 17, 20))
+        hashes, run_places = self.contexts(known, i), []
+        expected = known[m.pointer] | 256 if m.matched else 0
+        tree = [0] * 256 + list(f or ())
+        if f:
+            for j in range(255, 0, -1):
+                tree[j] = tree[2 * j] + tree[2 * j + 1]
+        c0, node, cost, cost_alone = 1, 1, 0, 0
+        for bit in range(8):
+            if bit & 3 == 0:
+                places, hits = self.find_slots(hashes, c0 if bit else 0, run_places)
+                node = 1
+            x, cells, run_cells = self.gather(places, run_places, node, c0, bit)
+            x.append(stretch(self.byte_map[c0] >> 10))
+            length = 0
+            if m.matched and expected >> (8 - bit) == c0:
+                length = m.matched if m.matched < 16 else 16 + min((m.matched - 16) >> 2, 15)
+                sign = 1 if expected >> (7 - bit) & 1 else -1
+                x += [sign * stretch(self.match_map[length] >> 10), sign * min(m.matched, 32) * 16]
+            else:
+                x += [0, 0]
+            x.append(256)
+            x += [0] * (experts + 8 - len(x))
+            rows = [
+                c0, 256 + length * 8 + bit, 512 + c1, 768 + hits * 8 + bit, 1024 + classes, 1280 + c2,
+                1536 + (word_length << 4 | classes >> 4),
+            ]  # fmt: skip
+            if f:
+                model = (log2(tree[2 * c0 + 1]) - log2(tree[2 * c0]) >> 12) * 11357 >> 26
+                model = clamp(model)
+                x[experts] = model
+                x[experts + 1] = stretch(self.refine("model_apm", c0, model))
+                rows.append(1792 + min(abs(model) >> 7, 15) * 8 + bit)
+            outputs = self.mix(x, rows)
+            if f:
+                without = self.mix(x[:experts], rows)
+                alone = self.final(without, 768 + c0)
+            by_hits = 256 + hits * 8 + bit
+            a, b = self.final(outputs, c0), self.final(outputs, by_hits)
+            mixed = (a + b) >> 1
+            maps = [
+                c1 << 8 | c0,
+                65536 + (fold(m.recent & 0xFFFF, c0) & 0xFFFF),
+                131072 + ((expected & 255) << 8 | c0) if length else c0,
+            ]
+            p, q, r = (self.refine("apms", row, mixed) for row in maps)
+            p1 = max(16, min((1 << 22) - 16, 2 * squash(mixed) + p + 2 * q + 3 * r >> 3))
+            y = coder.bit(p1, 22)
+            cost += bit_cost(p1, y)
+            self.train(x, rows, outputs, y, rate)
+            self.learn_final(outputs, c0, a, y)
+            self.learn_final(outputs, by_hits, b, y)
+            for row in maps:
+                self.learn_refine("apms", row, mixed, y, 127)
+            if f:
+                self.learn_refine("model_apm", c0, model, y, 64)
+                cost_alone += bit_cost(max(16, min((1 << 22) - 16, squash(alone))), y)
+                self.learn_final(without, 768 + c0, alone, y)
+            for k, place in enumerate(places):
+                self.slots[place + node] = learn_node(self.slots.get(place + node, 0), y, 30)
+                if cells[k] >= 0:
+                    self.histories[cells[k]] = adapt(self.histories[cells[k]], y, 1000)
+                if run_cells[k] >= 0:
+                    said = self.slots.get(run_places[k], 0) >> (15 - bit) & 1
+                    self.runs[run_cells[k]] = adapt(self.runs[run_cells[k]], int(said == y), 1000)
+            self.byte_map[c0] = adapt(self.byte_map[c0], y, 255)
+            if length:
+                hit = int((expected >> (7 - bit) & 1) == y)
+                self.match_map[length] = adapt(self.match_map[length], hit, 1000)
+            c0, node = 2 * c0 + y, 2 * node + y
+        byte = known[i] = c0 & 255
+        self.charge(0, cost)
+        self.charge(1, cost_alone if f else cost)
+        if f:
+            self.charge(2, (24 << 32) - log2(tree[c0]))
+        for place in run_places:
+            run = self.slots.get(place, 0)
+            count = min((run & 255) + 1, 255) if run & 255 and run >> 8 & 255 == byte else 1
+            self.slots[place] = run & 0xFFFF0000 | byte << 8 | count
+        self.learn_history(known, i, byte, expected)
+
+    def learn_history(self, known: bytearray, i: int, new: int, expected: int) -> None:
+        """Words, lines, what follows what, and the match."""
+        m, indirect, recent = self.m, self.indirect, self.m.recent
+        c1 = recent & 255
+        for at in (c1, 256 + (recent & 0xFFFF), 131328 + (((recent & 0xFFFFFFFF) * ODD & MASK64) >> 48)):
+            indirect[at] = indirect.get(at, 0) << 8 & MASK64 | new
+        lower = new + 32 if 65 <= new <= 90 else new
+        if lower in LETTERS:
+            if not m.word:
+                m.before_word = c1
+            m.word, m.word_length = fold(m.word, lower), m.word_length + 1
+        elif m.word:
+            indirect[65792 + (m.word1 & 0xFFFF)] = m.word
+            m.word3, m.word2, m.word1, m.word, m.word_length = m.word2, m.word1, m.word, 0, 0
+        if chr(new) in "[{<(=|\"&'":
+            m.bracket = new
+        elif chr(new) in "]}>)\n;":
+            m.bracket = 0
+        m.classes = m.classes << 4 & MASK64 | byte_class(new)
+        if new == 10:
+            m.line_above, m.line, m.first = m.line, i + 1, 0
+        elif i == m.line:
+            m.first = new
+        m.recent, m.seen = recent << 8 & MASK64 | new, i + 1
+        self.learn_match(known, i + 1, new, expected)
+
+    def learn_match(self, known: bytearray, i: int, new: int, expected: int) -> None:
+        """Go on with the match, or look the last six bytes up; i is the position now reached."""
+        m, reach = self.m, 3 << 22
+        length, pointer = m.matched, m.pointer + 1
+        if length:
+            length = min(length + 1, 65535) if expected & 255 == new else 0
+        if length and i - pointer > reach:
+            length = 0
+        at = fold(m.recent & (1 << 48) - 1, 0) & m.match_mask
+        if not length and i >= 6:
+            distance = i - self.matches.get(at, 0) & 0xFFFFFFFF
+            if 0 < distance <= min(i, reach):
+                pointer = i - distance
+                most = min(400, pointer, reach - distance)
+                while length < most and known[pointer - 1 - length] == known[i - 1 - length]:
+                    length += 1
+                length = length if length >= 6 else 0
+        self.matches[at] = i
+        m.matched, m.pointer = length, pointer
+
+    def decode(self, known: bytearray, start: int, stop: int, coder: RangeDecoder) -> None:
+        """Bytes start … stop - 1, without a language model."""
+        m, i = self.m, start
+        while i < stop:
+            if i & 31 == 0 and i + 32 <= stop and m.matched >= 400:
+                p1 = max(16, min((1 << 22) - 16, self.match_map[0] >> 10))
+                leapt = coder.bit(p1, 22)
+                self.charge(0, bit_cost(p1, leapt))
+                self.charge(1, bit_cost(p1, leapt))
+                self.match_map[0] = adapt(self.match_map[0], leapt, 255)
+                if leapt:
+                    for j in range(i, i + 32):
+                        known[j] = known[m.pointer]
+                        self.learn_history(known, j, known[j], known[j])
+                    i += 32
+                    continue
+            if i & 8191 == 0:
+                m.raw, m.spent = 0, self.ledger[0]
+            elif i & 8191 == 1024:
+                m.raw = int(self.ledger[0] - m.spent >= 8 << 30)
+            elif m.matched >= 32:
+                m.raw = 0
+            if m.raw:
+                expected = known[m.pointer] | 256 if m.matched else 0
+                known[i] = coder.target(8)
+                coder.take(known[i], 1, 8)
+                self.ledger[0] += 8 << 20
+                self.ledger[1] += 8 << 20
+                self.learn_history(known, i, known[i], expected)
+            else:
+                self.code_byte(known, i, None, coder)
+            i += 1
+
+    def arrays(self) -> Iterator[tuple[str, bytes]]:
+        """The state by name, in the order of its digest."""
+
+        def sparse(kind: str, cells: dict[int, int], count: int) -> bytes:
+            return _layout(kind, count).pack(*(cells.get(at, 0) for at in range(count)))
+
+        def dense(kind: str, cells: Sequence[int]) -> bytes:
+            return _layout(kind, len(cells)).pack(*cells)
+
+        yield "experts.memory", dense("Q", list(vars(self.m).values()))
+        yield "experts.ledger", dense("q", self.ledger)
+        if (slots := 16 * (self.m.slot_mask + 1)) * 4 <= DIGESTED:
+            yield "experts.slots", sparse("I", self.slots, slots)
+        for name in ("histories", "runs", "byte_map", "match_map"):
+            yield f"experts.{name}", dense("I", getattr(self, name))
+        if (matches := self.m.match_mask + 1) * 4 <= DIGESTED:
+            yield "experts.matches", sparse("I", self.matches, matches)
+        yield "experts.indirect", sparse("Q", self.indirect, 3 * 65536 + 256)
+        yield "experts.weights", b"".join(dense("i", row) for row in self.weights)
+        yield "experts.finals", b"".join(dense("i", row) for row in self.finals)
+        yield "experts.model_apm", dense("I", self.model_apm)
+
+
+def bit_cost(p1: int, y: int) -> int:
+    """Code length of bit y, in 2^-32 bit."""
+    return (22 << 32) - log2(p1 if y else (1 << 22) - p1)
+
+
 # Both together: docs/predictor.md, section 1
 
 
@@ -757,18 +1249,22 @@ class Predictor:
 
     def __init__(self, header: SimpleNamespace) -> None:
         self.header, self.known = header, bytearray()
-        self.model: LanguageModel | None = None  # made for the first coded frame
+        self.model: LanguageModel | None = None
+        self.experts: Experts | None = None
 
     def skip(self, data: bytes) -> None:
         self.known += data
-        if self.model:
-            self.model.forget()
+        for part in (self.model, self.experts):
+            if part:
+                part.forget()
 
     def decode(self, transcript: bytes, length: int) -> tuple[bytes, int]:
         """A frame's bytes and their code length in 2^-20 bit."""
         header, coder, start = self.header, RangeDecoder(transcript), len(self.known)
-        if header.model and self.model is None:
+        if header.model and self.model is None:  # made for the first coded frame
             self.model = LanguageModel(header)
+        if header.experts and self.experts is None:
+            self.experts = Experts(header.experts, header.model is not None)
         streams, segment = header.streams, header.segment
         stride = length // (streams * segment) * segment
         begins = [start + b * stride for b in range(streams)] if streams > 1 else [0]
@@ -784,6 +1280,8 @@ class Predictor:
             else:  # the rest is the last stream's
                 first, count = streams - 1, min(segment, length - done)
                 positions = [start + done] * streams
+            if self.experts:
+                self.experts.grow(positions[0])
             nll += self.decode_segment(coder, begins, positions, first, count)
             done += count * (streams - first)
             if self.model and whole:
@@ -796,7 +1294,11 @@ class Predictor:
         self, coder: RangeDecoder, begins: list[int], positions: list[int], first: int, count: int
     ) -> int:
         """`count` positions of the streams `first` …; returns their code length."""
-        nll, model, uniform = 0, self.model, [1 << 16] * 256
+        nll, model, experts, uniform = 0, self.model, self.experts, [1 << 16] * 256
+        before = experts.ledger[0] if experts else 0
+        if experts and not model:
+            experts.decode(self.known, positions[0], positions[0] + count, coder)
+            return experts.ledger[0] - before
         if model:
             model.segment = [[] for _ in positions]
         for t in range(count):
@@ -808,15 +1310,17 @@ class Predictor:
                         model.predict(contexts, made[-1].blocks if made else [], model.caches[b], model.past, t)
                     )
                     f = made[-1].frequencies
-                if b >= first:
+                if experts:
+                    experts.code_byte(self.known, position + t, f, coder)
+                elif b >= first:
                     byte = self.known[position + t] = coder.symbol(f)
                     nll += code_length(f[byte], 24)
-        return nll
+        return experts.ledger[0] - before if experts else nll
 
     def digest(self) -> bytes:
         state = hashlib.blake2b(digest_size=8)
         state.update(b"position" + len(self.known).to_bytes(8, "little"))
-        for part in (self.model,):
+        for part in (self.model, self.experts):
             for name, content in part.arrays() if part else ():
                 state.update(name.encode() + content)
         return state.digest()

@@ -9,7 +9,7 @@ import reference_decoder
 
 HERE = Path(__file__).parent
 GOLDEN = sorted(HERE.glob("golden/*.lmz"))
-QUICK = {"empty.fast", "empty.default", "byte.default", "short.none"}
+QUICK = {"empty.fast", "empty.default", "byte.default", "short.none", "short.fast"}
 
 
 def quick_ones():

@@ -31,6 +31,7 @@ ORIGINALS = {
     "short": RHYME[:400],
     "text": RHYME,
     "binary": b"".join((k * k).to_bytes(3, "little") + bytes([k & 7, 0, 255]) for k in range(200)) + bytes(range(256)),
+    "noise": noise(1536) + RHYME[:192] + b"-" * 960 + RHYME[:100],  # bytes coded raw, leaps inside a match
     "frames": noise(4096) + bytes(4096) + RHYME[:500],  # stored, filled, coded
 }
 
@@ -46,6 +47,7 @@ ARCHIVES: dict[str, dict] = {
     "binary.default": {},
     "frames.fast": {"preset": "fast", "frame_size": 4096},
     "frames.default": {"frame_size": 4096},
+    "noise.fast": {"preset": "fast", "frame_size": 1 << 11},
     "text.independent": {"preset": "fast", "frame_size": 512, "independent_frames": True},
     "text.continued": {"preset": "fast", "frame_size": 512},
     "short.replay": {"experts": "none", "frame_size": 384, "replay": 1, "seed": 7},

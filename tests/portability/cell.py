@@ -1,9 +1,12 @@
 """One cell of the numeric matrix: encode and decode samples in this process, as its environment says; print digests.
 
-python cell.py THREADS [flush]: `flush` switches flush-to-zero on first, as a host program might.
+python cell.py THREADS FLUSH [CASE …]: FLUSH is ieee, or ftz, daz or both: what a host program may have switched on in
+the processor (denormal results, denormal operands become 0).
 """
 
+import ctypes
 import hashlib
+import io
 import json
 import sys
 
@@ -11,11 +14,14 @@ import numpy as np
 import torch
 
 from lmzip.codec.cache import load_lockstep
-from lmzip.codec.message import Header
+from lmzip.codec.message import VERSION, Header, Reader
 from lmzip.codec.settings import ExpertSettings, ModelSettings
+from lmzip.progress import Watch
+from lmzip.sender import Sender, encode_frame
 
+FLUSH = {"ieee": 0, "ftz": 0x8000, "daz": 0x40, "both": 0x8040}  # bits of MXCSR
 SMALL = ExpertSettings(slot_bits=14)
-MODEL = ModelSettings(layers=2, width=128, hidden=256, window=64, table_bits=12)
+MODEL = ModelSettings(layers=2, width=128, hidden=256, window=64, table_bits=11)
 HEADERS = {
     "uniform": Header(segment=32, frame_size=8192),
     "model": Header(segment=32, frame_size=8192, replay=1, model=MODEL),
@@ -30,25 +36,62 @@ SAMPLE = (
 )
 
 
+def flush(bits: int) -> None:
+    """Set the modes on this thread, and so on the threads that it starts."""
+    environment = (ctypes.c_uint32 * 8)()  # fenv_t of x86-64, MXCSR last
+    library = ctypes.CDLL(None)
+    library.fegetenv(environment)
+    environment[7] |= bits
+    library.fesetenv(environment)
+    small, least = np.full(4, 2e-38, np.float32), np.full(4, 1e-40, np.float32)
+    assert bool((small * np.float32(0.1) == 0).all()) == bool(bits & FLUSH["ftz"])
+    assert bool((least * np.float32(1e30) == 0).all()) == bool(bits & FLUSH["daz"])
+
+
+def state_digest(lockstep: object) -> str:
+    """SHA-256 of every array of the state, whatever its size."""
+    whole = hashlib.sha256()
+    for name, array in lockstep.arrays().items():
+        whole.update(name.encode() + np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return whole.hexdigest()
+
+
+def walk(lockstep: object, coding: object) -> list[str]:
+    """Code to the end; short digests of the state after 1, 2, 4, 8 … segments, a long one at the end."""
+    digests, segments = [], 0
+    while not coding.done:
+        coding.advance(1)
+        segments += 1
+        if segments & (segments - 1) == 0:
+            digests.append(lockstep.digest().hex())
+    return [*digests, state_digest(lockstep)]
+
+
+def cell(header: Header) -> dict:
+    """Digests of one case; the sender's states are the receiver's."""
+    sender, receiver = load_lockstep()(header), load_lockstep()(header)
+    encoding = sender.encode(np.frombuffer(SAMPLE, np.uint8))
+    states, archive = walk(sender, encoding), io.BytesIO()
+    out = Sender(archive, header, b"", Watch())
+    out.write(header.pack())
+    out.add(encode_frame(header, 0, SAMPLE, False, sender, encoding))
+    out.finish()
+    reader = Reader(io.BytesIO(archive.getvalue()))
+    reader.read_header()
+    frame = reader.read_frame()
+    decoding = receiver.decode(np.frombuffer(reader.read_payload(frame), np.uint8), frame.length)
+    assert walk(receiver, decoding) == states, "the two ends differ"
+    frame.check_data(decoding.data, receiver.digest())
+    contents = {"archive": archive.getvalue(), "decoded": decoding.data.tobytes()}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()} | {"states": states}
+
+
 def main() -> None:
-    torch.set_num_threads(int(sys.argv[1]))
-    if "flush" in sys.argv[2:]:
-        torch.set_flush_denormal(True)
-    lockstep = load_lockstep()
-    result = {}
-    for name, header in HEADERS.items():
-        sender, receiver = lockstep(header), lockstep(header)
-        encoding = sender.encode(np.frombuffer(SAMPLE, np.uint8))
-        while not encoding.done:
-            encoding.advance()
-        transcript = encoding.finish()
-        decoding = receiver.decode(np.frombuffer(transcript, np.uint8), len(SAMPLE))
-        while not decoding.done:
-            decoding.advance()
-        assert decoding.data.tobytes() == SAMPLE, f"{name} does not come back"
-        assert sender.digest() == receiver.digest(), f"{name}: the two ends differ"
-        result[name] = [hashlib.sha256(transcript).hexdigest(), sender.digest().hex()]
-    print(json.dumps(result))
+    threads, mode, *cases = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    if FLUSH[mode]:
+        flush(FLUSH[mode])
+    print(json.dumps({"format": VERSION} | {name: cell(HEADERS[name]) for name in cases or HEADERS}))
 
 
 if __name__ == "__main__":
