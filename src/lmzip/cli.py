@@ -39,6 +39,7 @@ commands:
   verify    decode and compare          lmzip verify book.txt.lmz book.txt
   info      the ledger, the settings    lmzip info book.txt.lmz --json
   list      one line for each archive   lmzip list *.lmz
+  plan      size, time and memory of each preset, estimated before anything is run    lmzip plan book.txt
   completion bash|zsh|fish              eval "$(lmzip completion bash)"
 
 Without a command, lmzip takes the options of xz: -d -t -l -c -k -f -q -v -1 … -9 -T N.
@@ -53,13 +54,25 @@ the program inside the archive, so do it only with files from people you trust. 
 
 def size(text: str) -> int:
     """A number of bytes: 65536, 64K, 1M, 2G."""
-    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in "KMGT" else (text, "")
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in [*"KMGT"] else (text, "")
     try:
         value = int(float(number) * UNITS[unit])
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 65536, 64K or 1M") from None
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def duration(text: str) -> float:
+    """Seconds: 90, 60s, 5m, 2h."""
+    number, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in [*"smh"] else (text, "s")
+    try:
+        value = float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    except (ValueError, KeyError):
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 90, 60s, 5m or 2h")
     return value
 
 
@@ -87,7 +100,10 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _encode_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=("fast", "default", "max"), help="fast: experts only; default: and a model")
+    text = "fast: experts only; default: and a model; max: larger; auto: the smallest archive that --time allows"
+    parser.add_argument("--preset", choices=("fast", "default", "max", "auto"), help=text)
+    text = "for each file, as 90, 60s, 5m, 2h (default with --preset auto: 60s); implies --preset auto"
+    parser.add_argument("--time", type=duration, metavar="TIME", help=text)
     parser.add_argument("--experts", choices=("none", "fast", "max"), help="none: the pure language model")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of the model's first weights")
     parser.add_argument("--replay", type=natural, metavar="K", help="extra training steps per segment on the past")
@@ -170,6 +186,11 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     listing = new("list", "Show one line for each archive.")
     listing.add_argument("files", nargs="+", metavar="FILE")
 
+    planned = new("plan", "Estimate what each preset would take, from a sample of the file; writes nothing.")
+    planned.add_argument("file", metavar="FILE")
+    planned.add_argument("--json", action="store_true", help="for programs")
+    planned.add_argument("--no-code", action="store_true", help="as of archives without the decoder")
+
     completion = new("completion", "Print a shell's completion of this command.")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     return result
@@ -186,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     args = parser.parse_args(arguments[1:] if command else arguments)
     run = {"encode": encode, "decode": decode, "verify": verify, "info": info, "list": listing, "": like_xz}
-    run["completion"] = completion
+    run |= {"completion": completion, "plan": planning}
     with _failures(args) as status:
         status.append(run[command](args) or 0)
     return max(status)
@@ -342,15 +363,15 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
     from .sender import Sender
 
     level = getattr(args, "level", None)
+    target = "-" if args.stdout or (name == "-" and not args.output) else args.output or name + SUFFIX
     header = presets.header(
-        args.preset or (presets.LEVELS[level] if level else "default"),
+        _best_preset(args, name, target) or args.preset or (presets.LEVELS[level] if level else "default"),
         experts=args.experts,
         seed=args.seed,
         replay=args.replay,
         frame_size=args.frame_size,
         independent_frames=args.independent_frames,
     )
-    target = "-" if args.stdout or (name == "-" and not args.output) else args.output or name + SUFFIX
     if args.verify and target == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
     threads = _threads(args)
@@ -374,6 +395,52 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
         say(args, ledger.table())
         if advice := ledger.advice():
             say(args, advice)
+
+
+def _best_preset(args: argparse.Namespace, name: str, target: str) -> str | None:
+    """What `auto` comes to; None when it is not asked for."""
+    if args.preset != "auto" and args.time is None:
+        return None
+    if args.preset not in (None, "auto") or getattr(args, "level", None):
+        raise UsageError("--time chooses the preset; leave the other choice out")
+    if args.experts or args.replay is not None:
+        raise UsageError("--preset auto decides on --experts and --replay; leave them out, or name a preset")
+    from . import limits, plan, presets
+
+    budget = args.time or plan.BUDGET
+    options = {name: getattr(args, name) for name in ("seed", "frame_size", "independent_frames")}
+    headers = {preset: presets.header(preset, **options) for preset in presets.PRESETS}
+    if args.resume and (begun := Output.begun(Path(target))):
+        for preset, header in headers.items():
+            if begun.startswith(header.pack()):
+                return preset
+    with reading(name) as source:
+        if (length := _size_of(source)) is None:
+            say(args, "auto: nobody knows how much a pipe will bring, so the preset is fast")
+            return "fast"
+        found = plan.sample(source, length)
+    threads = _threads(args)
+    estimates = [plan.estimate(preset, headers[preset], found, not args.no_code, threads) for preset in headers]
+    best = plan.best(estimates, budget)
+    text = f"preset {best.preset}, about {best.archive:,} bytes in about {limits.readable_time(best.seconds)}"
+    text += "" if best.seconds <= budget else ": longer than --time allows, but no preset is faster"
+    say(args, "auto: " + text)
+    return best.preset
+
+
+def planning(args: argparse.Namespace) -> int:
+    from . import plan, presets
+
+    with reading(args.file) as source:
+        if (length := _size_of(source)) is None:
+            raise UsageError("plan needs a file whose size is known; save the pipe's data first")
+        found = plan.sample(source, length)
+    estimates = [plan.estimate(preset, presets.header(preset), found, not args.no_code) for preset in presets.PRESETS]
+    if args.json:
+        print(json.dumps(plan.as_dict(found, estimates), indent=2))
+    else:
+        print(plan.table(args.file, found, estimates))
+    return 0
 
 
 def _announce(args: argparse.Namespace, header: Any, total: int | None, threads: int) -> None:

@@ -42,6 +42,13 @@ class Output:
         except OSError as error:
             raise system_error(error, f"can't write {target}") from error
 
+    @staticmethod
+    def begun(target: Path) -> bytes:
+        """The first bytes of what an interrupted run left for `target`."""
+        with contextlib.suppress(OSError), open(target.with_name(target.name + ".lmzip-part"), "rb") as file:
+            return file.read(1024)
+        return b""
+
     def _lock(self) -> None:
         """Two runs that write the same output would spoil each other's work."""
         with contextlib.suppress(ImportError):
