@@ -1,4 +1,7 @@
-"""Turn the raw figures of a benchmark into a Markdown table and plots: python -m benchmarks.report RESULT.json"""
+"""Turn the raw figures of a benchmark into a Markdown table and plots: python -m benchmarks.report RESULT.json
+
+`--sizes RESULT.json…` prints one table of sizes of all of them: a line for each file, a column for each compressor.
+"""
 
 from __future__ import annotations
 
@@ -81,6 +84,32 @@ def markdown(result: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sizes(results: list[dict]) -> str:
+    """Files against compressors, lmzip's as transcripts, and how far the first lmzip is below the best peer."""
+    table: dict[str, dict[str, int]] = {}
+    digests: dict[str, str] = {}
+    for result in results:
+        for name, file in result["files"].items():
+            if digests.setdefault(name, file["sha256"]) != file["sha256"]:
+                raise ValueError(f"{name} is not the same file in all results")
+        for run in result["runs"]:
+            if not run.get("error"):
+                size = run["ledger"]["transcript"] if run.get("ledger") else run["bytes"]
+                table.setdefault(run["file"], {})[run["compressor"]] = size
+    ours = [name for name in dict.fromkeys(name for row in table.values() for name in row) if name.startswith("lmzip")]
+    table = {file: row for file, row in table.items() if not ours or ours[0] in row}
+    peers = [name for name in dict.fromkeys(name for row in table.values() for name in row) if name not in ours]
+    lines = ["| file | " + " | ".join([*ours, *peers]) + (" | below the best peer |" if ours else " |")]
+    lines.append("| --- |" + " ---: |" * (len(ours) + len(peers) + bool(ours)))
+    for file, row in table.items():
+        cells = [f"{row[name]:,}" if name in row else "–" for name in [*ours, *peers]]
+        best = min((row[name] for name in peers if name in row), default=0)
+        if ours:
+            cells.append(f"{100 * (1 - row[ours[0]] / best):.1f} %" if best else "–")
+        lines.append(f"| {file} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def plots(result: dict, stem: Path) -> list[Path]:
     """One picture per file: bits per byte against CPU seconds per MB, encode and decode; needs matplotlib."""
     try:
@@ -123,6 +152,9 @@ def plots(result: dict, stem: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--sizes"]:
+        print(sizes([json.loads(Path(name).read_text()) for name in sys.argv[2:]]))
+        raise SystemExit
     for name in sys.argv[1:]:
         path = Path(name)
         figures = json.loads(path.read_text())

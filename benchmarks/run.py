@@ -203,6 +203,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="of one command (default 3600)")
     parser.add_argument("--cold", action="store_true", help="also time first calls with an empty kernel cache")
     parser.add_argument("--no-plots", action="store_true", help="table and raw figures only")
+    parser.add_argument("--ablate", action="store_true", help="instead: what each context and the model are worth")
+    text = "lengths to ablate at (default 100000,1000000)"
+    parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], help=text)
     parser.add_argument("--name", help="of the result files (default: date and commit)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
     return parser.parse_args(argv)
@@ -211,6 +214,19 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; 1 when any compressor failed or any round trip did not give the bytes back."""
     arguments = _arguments(argv)
+    words = sys.argv[1:] if argv is None else argv
+    about = {
+        "command": shlex.join(["python", "-m", "benchmarks.run", *map(_short, words)]),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+    }
+    stem = arguments.results / (arguments.name or about["date"][:10] + "-" + about["commit"][:10])
+    if arguments.ablate:
+        from . import ablate  # loads numpy, and what this process holds is the floor of every measurement
+
+        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, about | {"versions": versions([])})
+        return 0
     found, missing = peers.available()
     if arguments.peers == "all":
         chosen = [peer for peer in found if peer.name not in peers.SLOW]
@@ -230,13 +246,9 @@ def main(argv: list[str] | None = None) -> int:
     presets = [] if arguments.no_lmzip else [_lmzip(preset) for preset in arguments.preset or ["default"]]
     compressors = presets + chosen
 
-    words = sys.argv[1:] if argv is None else argv
     result: dict = {
-        "command": shlex.join(["python", "-m", "benchmarks.run", *map(_short, words)]),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
+        **about,
         "versions": versions(compressors),
-        "machine": machine(),
         "floor": measure("true", ROOT, 10)["peak"],
         "files": {},
         "runs": [],
@@ -267,8 +279,6 @@ def main(argv: list[str] | None = None) -> int:
                     result["runs"].append(run)
                     _progress(run)
 
-    stamp = result["date"][:10] + "-" + result["commit"][:10]
-    stem = arguments.results / (arguments.name or stamp)
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_name(stem.name + ".json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     table = report.markdown(result)
