@@ -54,6 +54,8 @@ def test_a_long_file_is_sampled_from_end_to_end(monkeypatch):
     parts = plan.pieces(source, 253)
     assert len(parts) == plan.PIECES and all(len(part) == 10 for part in parts)
     assert parts[0] == bytes(range(3, 13)) and parts[-1] == bytes(range(246, 256))
+    assert sorted(parts)[4] in parts[: plan.PIECES // 2], "the first half is spread as well"
+    assert sorted(plan.ORDER) == list(range(plan.PIECES))
     assert source.tell() == 3
 
 

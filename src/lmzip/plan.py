@@ -7,6 +7,7 @@ to `fast`: see dev/LOG.md, also for how far off that was.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
@@ -14,15 +15,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from . import engine, limits, pack, presets
-from .codec.message import Header
+from .codec.message import NLL_BITS, Header
 from .sender import is_incompressible, read_block
 
-PIECE, PIECES = 1 << 16, 4  # bytes of a piece of the sample, and how many at most
+PIECE, PIECES = 1 << 14, 16  # bytes of a piece of the sample, and how many at most
+ORDER = (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15)  # so that the first few are spread as well as all are
 BUDGET = 60.0  # seconds that `--preset auto` may take unless --time says otherwise
-FRAME = 60  # bytes of a frame's head and its entry in the footer, about
-ENDS = 120  # bytes of header and footer, about
-OFF, OFF_WHOLE = 0.2, 0.02  # how far off sizes were on test files, as a share: nine of ten
-LEARNING = 0.93  # a file k times as long takes k^LEARNING times the bits, about
+FRAME, ENDS = 38, 65  # bytes of container: for each frame, and of header and footer, about
+GROWTH = 0.92  # a text k times as long takes about k^GROWTH times the bits
+OFF, OFF_WHOLE = 0.1, 0.01  # error of sizes that is to be expected even of files as regular as that
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,15 @@ RELATIONS = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Pieces of a file of `length` bytes, coded: bytes before and after, seconds that a byte took."""
+    """Pieces of a file of `length` bytes: bytes before and after coding, seconds that a byte took.
+
+    `early` bytes are what the first quarter of the pieces was coded in.
+    """
 
     length: int
     taken: int
     coded: float
+    early: float
     pace: float
 
     @property
@@ -57,6 +62,19 @@ class Sample:
     @property
     def is_noise(self) -> bool:
         return self.coded >= self.taken
+
+    def slope(self) -> float:
+        """The exponent by which this sample grew while it was coded: well below 1 where much comes again."""
+        return min(max(math.log2(self.coded / self.early) / 2, 0.5), 1.0) if 0 < self.early < self.coded else GROWTH
+
+    def grown(self, length: int) -> tuple[float, float]:
+        """Bytes that so much of the file takes with `fast`, and by which share that may be wrong."""
+        times = length / self.taken if self.taken else 1.0
+        if self.is_noise:
+            return self.coded * times, OFF_WHOLE
+        slope = self.slope()
+        error = OFF_WHOLE if length == self.taken else OFF + abs(times ** (slope - GROWTH) - 1) / 2
+        return self.coded * times ** ((2 * slope + GROWTH) / 3), error
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,7 @@ def pieces(source: BinaryIO, length: int) -> list[bytes]:
         if length <= PIECE * PIECES:
             return [read_block(source, length)]
         result = []
-        for index in range(PIECES):
+        for index in ORDER:
             source.seek(place + (length - PIECE) * index // (PIECES - 1))
             result.append(read_block(source, PIECE))
         return result
@@ -91,22 +109,24 @@ def sample(source: BinaryIO, length: int) -> Sample:
     predictor = engine.lockstep(presets.header("fast"))
     begin = predictor.encode(np.zeros(256, np.uint8))  # loads the kernels, which is no part of the pace
     begin.advance()
-    coded, seconds, timed = 0.0, 0.0, 0
     predictor = engine.lockstep(predictor.header)
-    for part in parts:
+    coded, early, seconds, timed = 0.0, 0.0, 0.0, 0
+    for index, part in enumerate(parts):
         data = np.frombuffer(part, np.uint8)
         if is_incompressible(data):
             coded += len(data)
             predictor.skip(data)
-            continue
-        encoding = predictor.encode(data)
-        start = time.perf_counter()
-        while not encoding.done:
-            encoding.advance(64)
-        seconds += time.perf_counter() - start
-        coded += encoding.nll / (8 << 20)
-        timed += len(data)
-    return Sample(length, sum(map(len, parts)), coded, seconds / timed if timed else 0.0)
+        else:
+            encoding = predictor.encode(data)
+            start = time.perf_counter()
+            while not encoding.done:
+                encoding.advance(64)
+            seconds += time.perf_counter() - start
+            coded += encoding.nll / (8 << NLL_BITS)
+            timed += len(data)
+        if index + 1 == len(parts) // 4:
+            early = coded
+    return Sample(length, sum(map(len, parts)), coded, early, seconds / timed if timed else 0.0)
 
 
 def estimate(preset: str, header: Header, found: Sample, code: bool = True, processes: int = 1) -> Estimate:
@@ -114,11 +134,10 @@ def estimate(preset: str, header: Header, found: Sample, code: bool = True, proc
     relation = RELATIONS[preset]
     frames = -(-found.length // header.frame_size)
     learnt = found.length / frames if frames and header.independent_frames else found.length
-    grown = learnt / found.taken if found.taken else 1.0
-    transcript = found.coded * found.length / max(learnt, 1)
-    transcript *= grown if found.is_noise else grown**LEARNING * relation.bytes
+    bytes_, error = found.grown(round(learnt))
+    transcript = bytes_ * found.length / max(learnt, 1)
+    transcript *= 1.0 if found.is_noise else relation.bytes
     fixed = (len(pack.code(header)) if code else 0) + ENDS + frames * FRAME
-    error = OFF_WHOLE if found.is_whole else OFF
     processes = max(1, min(processes, frames)) if header.independent_frames else 1
     return Estimate(
         preset=preset,
