@@ -448,7 +448,7 @@ def _announce(args: argparse.Namespace, header: Any, total: int | None, threads:
     from . import limits
 
     processes = threads if header.independent_frames else 1
-    memory = f"{processes * limits.memory(header) / limits.MB:,.0f} MB of memory"
+    memory = f"{processes * limits.memory(header, total) / limits.MB:,.0f} MB of memory"
     if total is None:
         if args.verbose:
             say(

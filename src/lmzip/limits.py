@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .codec.message import Header
 from .errors import LimitError
 
 MB, GB = 10**6, 10**9
 RATE = 2e10  # operations per second that estimates of time assume: 8-bit ones, one core of 2023
-BASE = 450 * MB  # Python, torch and numba themselves
+BASE, TORCH = 200 * MB, 250 * MB  # Python and numba themselves; torch, which only the model needs
 EXPANSION = 256  # output and work are bounded by so many times the archive's own size, beyond a first allowance
 
 
-def memory(header: Header) -> int:
-    """Bytes that coding takes, about."""
-    parts = sum(part.memory() for part in (header.model, header.experts) if part is not None)
+def memory(header: Header, length: int | None = None) -> int:
+    """Bytes that coding takes, about: at most, or for `length` bytes, which may not fill the tables."""
+    experts = header.experts
+    if experts and length is not None:  # there are 64 slots a byte, at the next power of two
+        experts = replace(experts, slot_bits=min(experts.slot_bits, max(18, (128 * length).bit_length())))
+    parts = sum(part.memory() for part in (header.model, experts) if part is not None)
     at_once = 4096 * header.streams * header.segment  # a distribution over bytes at every position
     if model := header.model:
         rows = header.streams * (header.segment + model.window)
         at_once += 4 * rows * model.layers * (20 * model.width + 4 * model.hidden)
         at_once += 4 * header.streams * header.segment * model.layers * model.heads * model.window
-    return BASE + parts + at_once + 6 * header.frame_size + (1 << 24)
+    return BASE + (TORCH if header.model else 0) + parts + at_once + 6 * header.frame_size + (1 << 24)
 
 
 def work(header: Header) -> int:

@@ -144,7 +144,7 @@ def estimate(preset: str, header: Header, found: Sample, code: bool = True, proc
         archive=round(transcript + fixed),
         error=round(transcript * error),
         seconds=relation.start + found.length * found.pace * relation.seconds / processes,
-        memory=processes * limits.memory(header),
+        memory=processes * limits.memory(header, round(learnt)),
     )
 
 
