@@ -38,10 +38,6 @@ class ToyLockstep:
     def arrays(self) -> dict[str, np.ndarray]:
         return {"odds": self.odds, "position": self._position, "last": self._last}
 
-    def load(self, saved: dict[str, np.ndarray]) -> None:
-        for name, array in self.arrays().items():
-            array[...] = saved[name]
-
     def digest(self) -> bytes:
         return digest(self.odds.astype("<u2").tobytes(), 8)
 

@@ -1,19 +1,27 @@
-"""Snapshots of unfinished work: one npz file (arrays, JSON as text; nothing that could run), renamed into place."""
+"""Snapshots of unfinished work: one npz file (arrays, JSON as text; nothing that could run), renamed into place.
+
+A state takes hundreds of megabytes, so it is written and read array by array and in pieces: neither saving nor
+resuming holds a second copy of it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
-from .errors import ArchiveError
+from .errors import ResumeError
 
-VERSION = 1
+VERSION = 2
 POSITION = 4  # where the coder's state counts the bytes written
+PIECE = 1 << 22  # bytes read at once
 
 
 def save(path: Path, meta: dict[str, Any], state: Any, frame: Any = None) -> None:
@@ -22,12 +30,18 @@ def save(path: Path, meta: dict[str, Any], state: Any, frame: Any = None) -> Non
     if frame is not None:
         arrays.update({f"frame.{name}": array for name, array in frame_arrays(frame).items()})
     text = json.dumps({"version": VERSION, **meta}).encode()
-    temporary = path.with_name(path.name + ".new")
-    with open(temporary, "wb") as file:
-        np.savez(file, meta=np.frombuffer(text, np.uint8), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "wb", opener=_for_us_alone) as file:  # it holds parts of the data
+            np.savez(file, meta=np.frombuffer(text, np.uint8), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def frame_arrays(frame: Any) -> dict[str, np.ndarray]:
@@ -40,36 +54,93 @@ def frame_arrays(frame: Any) -> dict[str, np.ndarray]:
     return {**arrays, "message": frame._message[: int(frame._state[POSITION])]}
 
 
-def restore_frame(frame: Any, saved: dict[str, np.ndarray]) -> None:
-    """Bring a frame just begun to where `frame_arrays` found it."""
-    if hasattr(frame, "load"):
-        frame.load(saved)
-        return
-    frame.position, frame.nll = map(int, saved["numbers"])
-    frame._state[:] = saved["coder"]
-    if "data" in saved:
-        frame.data[:] = saved["data"]
-    else:
-        frame._message = np.concatenate((saved["message"], frame._message))
+class Checkpoint:
+    """A snapshot being read: what `save` wrote, `meta` at once, the rest when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._checked():
+            self.file = zipfile.ZipFile(path)
+            self.meta: dict[str, Any] = json.loads(self._read("meta").tobytes())
+            if self.meta["version"] != VERSION:
+                raise ValueError("it is of another version")
+
+    def restore_state(self, state: Any) -> None:
+        """Give a predictor the state that was saved, if one was.
+
+        Small arrays come first: among them is what says how much of the large ones is in use.
+        """
+        with self._checked():
+            if not self._names("state."):
+                return
+            sizes = {name: array.nbytes for name, array in state.arrays().items()}
+            for name in sorted(sizes, key=sizes.__getitem__):
+                self._fill(state.arrays()[name], f"state.{name}")
+
+    def restore_frame(self, frame: Any) -> None:
+        """Bring a frame just begun to where `save` found it."""
+        with self._checked():
+            saved = {name: self._read(f"frame.{name}") for name in self._names("frame.")}
+            if hasattr(frame, "load"):
+                frame.load(saved)
+                return
+            frame.position, frame.nll = map(int, saved["numbers"])
+            frame._state[:] = saved["coder"]
+            if "data" in saved:
+                frame.data[:] = saved["data"]
+            else:
+                frame._message = np.concatenate((saved["message"], frame._message))
+
+    def _names(self, prefix: str) -> list[str]:
+        names = (name.removesuffix(".npy") for name in self.file.namelist())
+        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+    def _read(self, name: str) -> np.ndarray:
+        with self.file.open(f"{name}.npy") as member:
+            return npy.read_array(member, allow_pickle=False)
+
+    def _fill(self, array: np.ndarray, name: str) -> None:
+        if array.nbytes <= PIECE or not array.flags.c_contiguous:
+            saved = self._read(name)
+            if (saved.shape, saved.dtype) != (array.shape, array.dtype):
+                raise ValueError(f"{name} has another shape")
+            array[...] = saved
+            return
+        with self.file.open(f"{name}.npy") as member:
+            npy.read_magic(member)
+            if npy.read_array_header_1_0(member) != (array.shape, False, array.dtype):
+                raise ValueError(f"{name} has another shape")
+            flat = array.reshape(-1).view(np.uint8)
+            for start in range(0, len(flat), PIECE):
+                piece = flat[start : start + PIECE]
+                piece[:] = np.frombuffer(member.read(len(piece)), np.uint8)
+
+    @contextlib.contextmanager
+    def _checked(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise ResumeError(f"{self.path} can't be resumed from: {error}; begin again with -f") from error
 
 
-def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What `save` wrote: the JSON, the state's arrays, the frame's."""
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        meta = json.loads(arrays.pop("meta").tobytes())
-        if meta["version"] != VERSION:
-            raise ValueError("it is of another version")
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ArchiveError(f"{path} can't be resumed from: {error}; remove it and begin again") from error
-    parts: tuple[dict, dict] = ({}, {})
-    for name, array in arrays.items():
-        kind, _, name = name.partition(".")
-        parts[kind == "frame"][name] = array
-    return meta, *parts
+def sync_folder(path: Path) -> None:
+    """Let the name of a file that was just renamed survive a power cut."""
+    with contextlib.suppress(OSError):  # not every system opens folders
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def remove(path: Path) -> None:
-    for leftover in (path, path.with_name(path.name + ".new")):
+    for leftover in (path, _temporary(path)):
         leftover.unlink(missing_ok=True)
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".new")

@@ -24,10 +24,11 @@ from .errors import (
     Interrupted,
     LmzipError,
     NotAnArchive,
+    ResumeError,
     UsageError,
     system_error,
 )
-from .files import SUFFIX, Output
+from .files import SUFFIX, Input, Output
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 LONG = 10.0  # seconds of work from which the expected time is said in advance
@@ -217,13 +218,13 @@ def main(argv: list[str] | None = None) -> int:
 def _failures(args: argparse.Namespace, name: str = "") -> Iterator[list[int]]:
     """One line for every error; a traceback with -v. The list collects exit statuses."""
     status: list[int] = [0]
+    args.kept = ""  # set by whoever leaves something to resume from: how to go on
     prefix = f"lmzip: {name}: " if name else "lmzip: "
     try:
         yield status
         return
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()  # whoever read it has seen enough
         status.append(1)
         return
     except UsageError as error:
@@ -246,7 +247,13 @@ def _failures(args: argparse.Namespace, name: str = "") -> Iterator[list[int]]:
         text = f"internal error, please report it with what -v says: {type(error).__name__}: {error}"
     if args.verbose:
         traceback.print_exc()
-    print(prefix + " ".join(text.split()), file=sys.stderr)
+    print(prefix + "; ".join(filter(None, (" ".join(text.split()), args.kept))), file=sys.stderr)
+
+
+def _leave_output() -> None:
+    """Standard output takes no more: Python must not try again, and complain, at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(args: argparse.Namespace, text: str) -> None:
@@ -285,10 +292,10 @@ def _threads(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def reading(name: str) -> Iterator[BinaryIO]:
+def reading(name: str) -> Iterator[Any]:
     """The input of this name; - is standard input."""
     if name == "-":
-        yield sys.stdin.buffer
+        yield Input(sys.stdin.buffer, standard=True)
         return
     path = Path(name)
     if path.is_dir():
@@ -298,22 +305,11 @@ def reading(name: str) -> Iterator[BinaryIO]:
     except OSError as error:
         raise system_error(error, "can't read it") from error
     with file:
-        yield file
-
-
-def _size_of(file: BinaryIO) -> int | None:
-    """The size of a regular file."""
-    import stat
-
-    with contextlib.suppress(OSError, ValueError):
-        status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode):
-            return status.st_size
-    return None
+        yield Input(file)
 
 
 @contextlib.contextmanager
-def writing(args: argparse.Namespace, source: BinaryIO, target: str) -> Iterator[tuple[BinaryIO, Path | None, Any]]:
+def writing(args: argparse.Namespace, source: Any, target: str) -> Iterator[tuple[BinaryIO, Path | None, Any]]:
     """The output: its file, where checkpoints go, the Output. It gets its name if all goes well."""
     from .progress import signals
 
@@ -322,24 +318,32 @@ def writing(args: argparse.Namespace, source: BinaryIO, target: str) -> Iterator
             raise UsageError("standard output can't be resumed; name a file with -o")
         if sys.stdout.isatty() and not args.force and args.writes_archive:
             raise UsageError("an archive is not for a terminal; redirect it, name a file with -o, or insist with -f")
-        with signals():
-            yield sys.stdout.buffer, None, None
-        sys.stdout.buffer.flush()
+        try:
+            with signals():
+                yield sys.stdout.buffer, None, None
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _leave_output()
+            raise system_error(error, "can't write to standard output") from error
         return
+    status = source.status()
+    if status and source.size() is not None and os.path.exists(target) and os.path.samestat(os.stat(target), status):
+        raise UsageError(f"{target} is the input; name another output with -o")
     output = Output(Path(target), force=args.force, resume=args.resume)
     try:
         with signals():
             yield output.file, None if output.direct else output.snapshot, output
-            output.publish(os.fstat(source.fileno()) if source is not sys.stdin.buffer else None)
-    except Interrupted:
-        if output.keep():
-            raise Interrupted(f"interrupted; the same command with --resume goes on ({output.part} is kept)") from None
-        raise Interrupted("interrupted; too early for anything to be kept") from None
-    except OSError as error:
+            output.publish(None if source.standard else status)
+    except ArchiveError:  # there is no going on with this archive
         output.discard()
-        raise system_error(error, f"can't write {target}") from error
-    except BaseException:
-        output.discard()
+        raise
+    except BaseException as error:
+        if output.keep() and not isinstance(error, ResumeError):
+            args.kept = f"the same command with --resume goes on ({output.part} is kept)"
+        if isinstance(error, OSError):
+            raise system_error(error, f"can't write {error.filename or target}") from error
         raise
 
 
@@ -376,7 +380,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
         raise UsageError("--verify needs a file to read again; name one with -o")
     threads = _threads(args)
     with reading(name) as source, writing(args, source, target) as (sink, snapshot, output):
-        total = _size_of(source)
+        total = source.size()
         _announce(args, header, total, threads)
         bar = _bar(args, name)
         bar.begin(total)
@@ -389,7 +393,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
         finally:
             bar.close()
         if args.verify:
-            with open(output.part, "rb") as file:
+            with reading(str(output.part)) as file:
                 _decode_to(args, file, _Nowhere(), limits.Limits(1 << 60, 1 << 60, 1 << 80), threads)
     if not args.quiet:
         say(args, ledger.table())
@@ -483,7 +487,7 @@ def _limits(args: argparse.Namespace) -> Any:
 
 
 def _decode_to(
-    args: argparse.Namespace, source: BinaryIO, sink: Any, limits: Any, threads: int, snapshot: Path | None = None
+    args: argparse.Namespace, source: Any, sink: Any, limits: Any, threads: int, snapshot: Path | None = None
 ) -> Any:
     from .receiver import Receiver
 
@@ -494,7 +498,7 @@ def _decode_to(
     header = receiver.header()
     total, coded = _survey(source)
     if total is not None:
-        limits.check_length(header, total, coded, _size_of(source) or 0)
+        limits.check_length(header, total, coded, source.size() or 0)
         _announce(args, header, coded, threads)
     if bar:
         bar.begin(total)
@@ -508,11 +512,11 @@ def _decode_to(
             bar.close()
 
 
-def _survey(source: BinaryIO) -> tuple[int | None, int]:
+def _survey(source: Any) -> tuple[int | None, int]:
     """Length of the original, and how much of it is coded, if the source is a whole file; else decoding will tell."""
     from .receiver import Survey
 
-    if _size_of(source) is None:
+    if source.size() is None:
         return None, 0
     place = source.tell()
     try:
@@ -559,11 +563,11 @@ def decode_one(args: argparse.Namespace, name: str) -> None:
     return None
 
 
-def _salvage(args: argparse.Namespace, source: BinaryIO, target: str) -> str:
+def _salvage(args: argparse.Namespace, source: Any, target: str) -> str:
     """Save what can be saved to TARGET.partial; says what was lost."""
     from .receiver import salvage
 
-    if target == "-" or _size_of(source) is None:
+    if target == "-" or source.size() is None:
         return "--keep-going works from file to file: nothing more was saved"
     path = Path(target + ".partial")
     if path.exists() and not args.force:
@@ -579,7 +583,7 @@ def run_embedded(args: argparse.Namespace, name: str, target: str) -> None:
     from .receiver import Survey
 
     with reading(name) as source:
-        if _size_of(source) is None:
+        if source.size() is None:
             raise UsageError("--run-embedded needs a file; save the archive first")
         found = hashlib.sha256(Survey(source).code).hexdigest()
         if found != args.run_embedded.lower():
@@ -612,7 +616,7 @@ def _surveyed(name: str) -> Any:
     from .receiver import Survey
 
     with reading(name) as source:
-        return Survey(source if _size_of(source) is not None else io.BytesIO(source.read()))
+        return Survey(source if source.size() is not None else io.BytesIO(source.read()))
 
 
 def info(args: argparse.Namespace) -> int:

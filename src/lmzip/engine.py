@@ -7,6 +7,7 @@ from typing import Any
 from .codec.message import Header
 from .errors import ArchiveError, LimitError, UsageError
 
+HELD = 1 << 24  # bytes that may wait for a predictor to come into being
 _threads = 1
 
 
@@ -53,11 +54,11 @@ class Predictor:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._skipped: list[Any] = []
+        self._skipped: list[Any] = []  # arrays of bytes that were stored, HELD bytes at most
         self._lockstep: Any = None
 
     def skip(self, data: Any) -> None:
-        if self._lockstep is None and len(self._skipped) < 16:
+        if self._lockstep is None and len(data) + sum(map(len, self._skipped)) <= HELD:
             self._skipped.append(data)
         else:
             self._get().skip(data)
@@ -69,10 +70,6 @@ class Predictor:
                 self._lockstep.skip(data)
             self._skipped.clear()
         return self._lockstep
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a state that `arrays` gave."""
-        self._get().load(saved)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._get(), name)

@@ -2,6 +2,7 @@
 
 LmzipError
 ├── UsageError          the options don't go together                   (exit status 2, all others 1)
+│   └── ResumeError     the interrupted run had other options or input; its state is kept
 ├── FileError           a file can't be read or written, or stands in the way
 ├── LimitError          the archive asks for more memory, output or work than allowed
 ├── Interrupted         Ctrl-C or SIGTERM; what was done so far can be resumed
@@ -14,6 +15,7 @@ LmzipError
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +28,10 @@ class LmzipError(Exception):
 
 class UsageError(LmzipError):
     """The options don't go together."""
+
+
+class ResumeError(UsageError):
+    """What an interrupted run left can't be taken up by this one; it stays where it is."""
 
 
 class FileError(LmzipError):
@@ -89,7 +95,7 @@ def system_error(error: OSError, doing: str) -> FileError:
         "IsADirectoryError": "pack it first: tar -I lmzip -cf NAME.tar.lmz DIR",
     }
     remedy = remedies.get(type(error).__name__, "")
-    if error.errno in (28, 122):  # no space, quota
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some space, or choose another place with -o"
     reason = error.strerror or str(error) or type(error).__name__
     return FileError(f"{doing}: {reason}" + (f"; {remedy}" if remedy else ""))

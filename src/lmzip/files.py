@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all: written beside their name, checked, then renamed."""
+"""Inputs that say when it is they that fail; outputs that appear whole or not at all, renamed when they are whole."""
 
 from __future__ import annotations
 
@@ -6,12 +6,40 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from . import checkpoint
 from .errors import FileError, system_error
 
 SUFFIX = ".lmz"
+
+
+class Input:
+    """A binary file whose errors of reading are FileErrors, so that nobody takes them for the output's."""
+
+    def __init__(self, file: BinaryIO, *, standard: bool = False) -> None:
+        """`standard`: it is standard input, which hands no mode and no time on to outputs."""
+        self._file, self.standard = file, standard
+
+    def status(self) -> os.stat_result | None:
+        """What the system knows of the file."""
+        with contextlib.suppress(OSError, ValueError):
+            return os.fstat(self._file.fileno())
+        return None
+
+    def size(self) -> int | None:
+        """Its size if it is a regular file."""
+        status = self.status()
+        return status.st_size if status and stat.S_ISREG(status.st_mode) else None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise system_error(error, "can't read it to its end") from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class Output:
@@ -26,6 +54,8 @@ class Output:
             raise FileError(f"{target} is a directory; name a file with -o")
         if not self.direct and os.path.lexists(target) and not force:
             raise FileError(f"{target} exists; add -f to overwrite it, or name another with -o")
+        if self.snapshot.exists() and not os.path.lexists(self.part):  # killed between getting its name and tidying up
+            checkpoint.remove(self.snapshot)
         if self.snapshot.exists() and not (force or resume):
             raise FileError(f"{self.snapshot} is from an interrupted run; add --resume to go on, or -f to begin again")
         try:
@@ -56,9 +86,14 @@ class Output:
 
             try:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.file.close()
-                raise FileError(f"another lmzip is writing {self.target}; wait for it, or stop it") from None
+                if os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.part)):
+                    return
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            except OSError:  # a file system without locks
+                return
+            self.file.close()
+            raise FileError(f"another lmzip is writing {self.target}; wait for it, or stop it")
 
     def publish(self, like: os.stat_result | None = None) -> None:
         """Give the file its name, with the mode and the time of change of `like`, or as any new file has them."""
@@ -75,14 +110,16 @@ class Output:
                 mask = os.umask(0)
                 os.umask(mask)
                 os.chmod(self.part, 0o666 & ~mask)
-            self.file.close()
             if self.force:
                 os.replace(self.part, self.target)
             else:
                 self._rename_to_new()
+            self.file.close()  # and with it the lock
+            checkpoint.sync_folder(self.target)
         except OSError as error:
             raise system_error(error, f"can't write {self.target}") from error
-        checkpoint.remove(self.snapshot)
+        with contextlib.suppress(OSError):
+            checkpoint.remove(self.snapshot)
 
     def _rename_to_new(self) -> None:
         """Never onto a file that came into being meanwhile."""
@@ -102,7 +139,8 @@ class Output:
         if self.direct or not self.snapshot.exists():
             self.discard()
             return False
-        self.file.close()
+        with contextlib.suppress(OSError):  # a full disk; the checkpoint knows how much of it is good
+            self.file.close()
         return True
 
     def discard(self) -> None:

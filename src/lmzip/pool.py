@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Any
 
 from .codec.message import Frame, Header
+from .errors import LimitError
 
 
 @contextmanager
 def processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Workers, which leave signals to their parent."""
-    executor = ProcessPoolExecutor(count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    """Workers, which leave signals to their parent and don't outlive it."""
+    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin)
     try:
         yield executor
-    except BaseException:
+    except BaseException as error:
         executor.shutdown(wait=False, cancel_futures=True)
         for process in list((executor._processes or {}).values()):
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise LimitError("a process died, perhaps for want of memory; take fewer threads, -T") from error
         raise
     executor.shutdown()
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed can't say so; its workers would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def encode(header: Header, index: int, data: bytes) -> Any:

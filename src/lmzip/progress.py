@@ -12,6 +12,7 @@ from typing import Any
 from .errors import Interrupted
 
 CHECKPOINT_SECONDS = 240.0
+SIGNALS = [signal.SIGINT, signal.SIGTERM] + [signal.SIGHUP] * hasattr(signal, "SIGHUP")
 
 
 class Watch:
@@ -55,6 +56,8 @@ class Bar(Watch):
         if save and (_stop.asked or 0 < self.every <= time.monotonic() - self.saved):
             try:
                 save()
+            except FileNotFoundError:  # the folder is gone, and what was written into it
+                raise
             except OSError as error:  # a checkpoint that can't be written is no reason to lose the work
                 print(f"\nlmzip: no checkpoint: {error.strerror or error}", file=sys.stderr)
             self.saved = time.monotonic()
@@ -76,7 +79,7 @@ class _Stop:
         if not self.deferring or self.asked:  # a second Ctrl-C doesn't wait
             raise Interrupted("interrupted")
         self.asked = True
-        print("\nlmzip: stopping soon, so that it can be resumed; once more stops at once", file=sys.stderr)
+        print("\nlmzip: stopping soon, in good order; once more stops at once", file=sys.stderr)
 
 
 _stop = _Stop()
@@ -84,14 +87,20 @@ _stop = _Stop()
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise Interrupted, inside `deferred` only at the next segment boundary."""
-    before = {number: signal.signal(number, _stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Ctrl-C, SIGTERM and a closed terminal raise Interrupted, inside `deferred` only at the next segment boundary.
+
+    A signal that whoever started us ignores, as nohup does, stays ignored.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if before[number] != signal.SIG_IGN]
     _stop.asked = False
+    for number in heeded:
+        signal.signal(number, _stop.handle)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in heeded:
+            signal.signal(number, before[number])
 
 
 @contextmanager

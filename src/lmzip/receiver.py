@@ -12,7 +12,7 @@ from . import checkpoint, engine, pool
 from .codec.cache import source_digest
 from .codec.message import CODED, END, FILLED, NLL_BITS, DamageError, Footer, Frame, Header, MessageError, Reader
 from .codec.receive import complete, rebuild
-from .errors import Interrupted, UsageError, archive_errors
+from .errors import FileError, Interrupted, ResumeError, UsageError, archive_errors
 from .ledger import Ledger
 from .limits import Limits
 from .progress import Watch, deferred
@@ -29,6 +29,7 @@ class Receiver:
         self.written = self.coded = self.transcript = 0
         self.bits = 0.0
         self.code = b""
+        self.saved_leaves = b""  # of the frames that were written before an interruption
         self.state: Any = None
 
     def header(self) -> Header:
@@ -64,30 +65,33 @@ class Receiver:
         """Read the archive to its end, and write the original."""
         header = self.header()
         with archive_errors():
-            done, resumed = self.resume() if resume else (0, None)
+            saved = self.resume() if resume else None
+            done = self.frames_done
+            if saved:
+                saved.restore_state(self.state)
             for frame, payload in self.saved_if_interrupted(self.frames()):
                 if frame.number < done:
                     self.reader.leaves += self.resumed_leaf(frame)
                     continue
-                if header.independent_frames and not resumed:
+                if header.independent_frames and not saved:
                     self.state = engine.Predictor(header)
                 watch = self.look(frame)
                 with deferred():
-                    if resumed and resumed[0]["position"]:
-                        decoding = self.resume_frame(frame, payload, *resumed)
+                    if saved and saved.meta["position"]:
+                        decoding = self.resume_frame(frame, payload, saved)
                         data, digest = complete(self.state, frame, decoding, watch)
                     else:
                         data, digest = rebuild(self.state, frame, payload, watch)
-                    resumed = None
+                    saved = None
                     self.add(frame, data, digest)
                 self.watch.step(self.written, self.bits, self.saver(None))
         return self.finish()
 
     def saved_if_interrupted(self, frames: Iterator[tuple[Frame, bytes]]) -> Iterator[tuple[Frame, bytes]]:
-        """The same frames; if reading them is interrupted, what was rebuilt so far is saved."""
+        """The same frames; if reading them comes to an early end, what was rebuilt so far is saved."""
         try:
             yield from frames
-        except Interrupted:
+        except (Interrupted, FileError):
             self.save_boundary()
             raise
 
@@ -112,7 +116,9 @@ class Receiver:
                 take()
 
         with archive_errors(), pool.processes(processes) as workers:
-            done, _ = self.resume() if resume else (0, None)
+            if resume:
+                self.resume()
+            done = self.frames_done
             try:
                 for frame, payload in self.frames(before_footer=drain):
                     if frame.number < done:
@@ -121,7 +127,7 @@ class Receiver:
                     waiting.append((frame, workers.submit(pool.decode, header, frame, payload)))
                     if len(waiting) > 2 * processes:
                         take()
-            except Interrupted:
+            except (Interrupted, FileError):
                 self.save_boundary()
                 raise
         return self.finish()
@@ -168,35 +174,39 @@ class Receiver:
         fresh = self.reader.header.independent_frames and decoding is None
         checkpoint.save(self.snapshot, meta, None if fresh else self.state, decoding)
 
-    def resume(self) -> tuple[int, tuple[dict, dict, dict] | None]:
-        """Take up where the last checkpoint left off: frames done, and the checkpoint, if there is one."""
+    def resume(self) -> checkpoint.Checkpoint | None:
+        """Take up where the last checkpoint left off, if there is one."""
         if self.snapshot is None or not self.snapshot.exists():
-            return 0, None
-        meta, state, frame = checkpoint.load(self.snapshot)
+            return None
+        saved = checkpoint.Checkpoint(self.snapshot)
+        meta = saved.meta
         ours = ("decode", source_digest(), self.header().pack().hex())
         if (meta["what"], meta["codec"], meta["header"]) != ours:
-            raise UsageError("the interrupted run was of another archive or version; give that, or begin again with -f")
+            raise ResumeError("the interrupted run was of another archive or lmzip; take that, or begin again with -f")
         self.saved_leaves = bytes.fromhex(meta["leaves"])
         self.written, self.bits = meta["written"], meta["bits"]
         rewind(self.sink, self.written)
-        if state:
-            self.state.restore(state)
-        return len(self.saved_leaves) // 32, (meta, state, frame)
+        return saved
+
+    @property
+    def frames_done(self) -> int:
+        """Frames that were written before the interruption."""
+        return len(self.saved_leaves) // 32
 
     def resumed_leaf(self, frame: Frame) -> bytes:
         """The digest of a frame that was written before the interruption."""
         digest = self.saved_leaves[32 * frame.number : 32 * frame.number + 32]
         if digest[:8] != frame.data_digest:
-            raise UsageError("the archive is not the one of the interrupted run; give that one, or begin again with -f")
+            raise ResumeError("the interrupted run was of another archive; give that one, or begin again with -f")
         return digest
 
-    def resume_frame(self, frame: Frame, payload: bytes, meta: dict, state: dict, saved: dict) -> Any:
+    def resume_frame(self, frame: Frame, payload: bytes, saved: checkpoint.Checkpoint) -> Any:
         """The decoding that was interrupted, with the predictor as it was then."""
         import numpy as np
 
         decoding = self.state.decode(np.frombuffer(payload, np.uint8), frame.length)
-        self.state.restore(state)  # beginning a frame may have touched it
-        checkpoint.restore_frame(decoding, saved)
+        saved.restore_state(self.state)  # beginning a frame may have touched it
+        saved.restore_frame(decoding)
         return decoding
 
 

@@ -16,7 +16,7 @@ from . import checkpoint, engine, pool
 from .codec.cache import source_digest
 from .codec.message import CODED, FILLED, NLL_BITS, STORED, Footer, Frame, Header, digest, leaf, whole_digest
 from .codec.receive import steps
-from .errors import ArchiveError, Interrupted, UsageError
+from .errors import FileError, Interrupted, ResumeError
 from .ledger import Ledger
 from .progress import Watch, deferred
 
@@ -175,16 +175,18 @@ class Sender:
 
     def run(self, source: BinaryIO, resume: bool = False) -> Ledger:
         """Read the source to its end, and write the archive."""
-        resumed = self.resume(source) if resume else None
-        if resumed is None:
+        saved = self.resume(source) if resume else None
+        if saved:
+            saved.restore_state(self.state)
+        else:
             self.write(self.header.pack())
         for block, last in self.blocks(source):
             encoding = None
-            if resumed and resumed[0]["position"]:
-                encoding = self.resume_frame(block, *resumed)
+            if saved and saved.meta["position"]:
+                encoding = self.resume_frame(block, saved)
             elif self.header.independent_frames:
                 self.state = engine.Predictor(self.header)
-            resumed = None
+            saved = None
 
             def look(encoding: Any, block: bytes = block) -> None:
                 self.look(encoding, block)
@@ -196,12 +198,12 @@ class Sender:
         return self.finish()
 
     def blocks(self, source: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-        """`blocks` of the source; if reading is interrupted, what was coded so far is saved."""
+        """`blocks` of the source; if reading comes to an early end, what was coded so far is saved."""
         ahead = blocks(source, self.header.frame_size)
         try:
             while (item := next(ahead, None)) is not None:
                 yield item
-        except Interrupted:
+        except (Interrupted, FileError):
             self.save_boundary()
             raise
 
@@ -218,7 +220,7 @@ class Sender:
                         self.take(waiting.popleft())
                 while waiting:
                     self.take(waiting.popleft())
-            except Interrupted:
+            except (Interrupted, FileError):
                 self.save_boundary()
                 raise
         return self.finish()
@@ -265,14 +267,15 @@ class Sender:
         fresh = self.header.independent_frames and encoding is None
         checkpoint.save(self.snapshot, meta, None if fresh else self.state, encoding)
 
-    def resume(self, source: BinaryIO) -> tuple[dict, dict, dict] | None:
+    def resume(self, source: BinaryIO) -> checkpoint.Checkpoint | None:
         """Take up where the last checkpoint left off; None when there is none. Reads what was coded, to compare."""
         if self.snapshot is None or not self.snapshot.exists():
             return None
-        meta, state, frame = checkpoint.load(self.snapshot)
+        saved = checkpoint.Checkpoint(self.snapshot)
+        meta = saved.meta
         ours = ("encode", source_digest(), self.header.pack().hex(), digest(self.code, 8).hex())
         if (meta["what"], meta["codec"], meta["header"], meta["code"]) != ours:
-            raise UsageError(
+            raise ResumeError(
                 "the interrupted run had other options or another lmzip; repeat those, or begin again with -f"
             )
         self.sizes, self.leaves = meta["sizes"], bytearray.fromhex(meta["leaves"])
@@ -283,23 +286,21 @@ class Sender:
             if leaf(block) != self.leaves[32 * index : 32 * index + 32]:
                 raise _changed()
         rewind(self.sink, self.written)
-        if state:
-            self.state.restore(state)
         self.watch.step(self.length + meta["position"], 0)
-        return meta, state, frame
+        return saved
 
-    def resume_frame(self, block: bytes, meta: dict, state: dict, frame: dict) -> Any:
+    def resume_frame(self, block: bytes, saved: checkpoint.Checkpoint) -> Any:
         """The encoding that was interrupted, with the predictor as it was then."""
-        if leaf(block[: meta["position"]]).hex() != meta["begun"]:
+        if leaf(block[: saved.meta["position"]]).hex() != saved.meta["begun"]:
             raise _changed()
         encoding = self.state.encode(np.frombuffer(block, np.uint8))
-        self.state.restore(state)  # beginning a frame may have touched it
-        checkpoint.restore_frame(encoding, frame)
+        saved.restore_state(self.state)  # beginning a frame may have touched it
+        saved.restore_frame(encoding)
         return encoding
 
 
-def _changed() -> ArchiveError:
-    return ArchiveError("the input is not the one the interrupted run read; give that one, or begin again with -f")
+def _changed() -> ResumeError:
+    return ResumeError("the input is not the one the interrupted run read; give that one, or begin again with -f")
 
 
 def sync(sink: BinaryIO) -> None:
@@ -313,6 +314,6 @@ def sync(sink: BinaryIO) -> None:
 def rewind(sink: BinaryIO, size: int) -> None:
     """Cut an unfinished output back to what its checkpoint knows of."""
     if sink.seek(0, 2) < size:
-        raise ArchiveError("the unfinished output is shorter than its checkpoint says; begin again with -f")
+        raise ResumeError("the unfinished output is shorter than its checkpoint says; begin again with -f")
     sink.seek(size)
     sink.truncate()
