@@ -117,18 +117,6 @@ def test_usage_errors_have_status_2(run, book, monkeypatch, arguments):
     assert run(*arguments).status == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_missing_rights(run, book, tmp_path):
-    book.chmod(0)
-    assert "check the rights" in run("encode", book).stderr
-    book.chmod(0o600)
-    tmp_path.chmod(0o500)
-    try:
-        assert "check the rights" in run("encode", book).stderr
-    finally:
-        tmp_path.chmod(0o700)
-
-
 def test_mode_and_time_of_change_are_handed_on(run, book, tmp_path):
     book.chmod(0o640)
     os.utime(book, ns=(10**18, 10**18 + 123))

@@ -37,6 +37,8 @@ def lockstep(header: Header) -> Any:
         raise ArchiveError(f"the settings don't go together: {error}; make the archive anew") from error
     except MemoryError:
         raise _no_memory() from None
+    except ImportError as error:
+        raise LimitError(f"can't load what computes: {error}; is there enough memory, and is it installed?") from error
     except RuntimeError as error:
         if "memory" in str(error) or "allocate" in str(error):
             raise _no_memory() from None

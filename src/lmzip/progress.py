@@ -58,8 +58,8 @@ class Bar(Watch):
                 save()
             except FileNotFoundError:  # the folder is gone, and what was written into it
                 raise
-            except OSError as error:  # a checkpoint that can't be written is no reason to lose the work
-                print(f"\nlmzip: no checkpoint: {error.strerror or error}", file=sys.stderr)
+            except (OSError, MemoryError) as error:  # no reason to lose the work
+                print(f"\nlmzip: no checkpoint: {error}", file=sys.stderr)
             self.saved = time.monotonic()
         if _stop.asked:
             raise Interrupted("interrupted")
