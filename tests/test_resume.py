@@ -27,6 +27,7 @@ from lmzip.receiver import Receiver
 from lmzip.sender import Sender
 
 TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
+REAL = [sys.executable, "-m", "lmzip"]
 
 
 class StopAt(Watch):
@@ -147,18 +148,6 @@ def test_resume_without_a_checkpoint_begins_at_the_beginning(toy_predictor, run,
     assert run("encode", path, "--resume", "-c").status == 2
 
 
-def killed(command: list[str], after: float, number: int) -> int:
-    """Run a command, and send it a signal if it isn't over by then; the exit status."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-        assert process.stderr
-        process.stderr.read()
-    return process.returncode
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
     """The input doesn't end before the signal comes, so the run can't be over."""
@@ -188,47 +177,58 @@ def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
     assert archive.read_bytes() == resumed
 
 
-@pytest.mark.slow
-def test_fifty_kills_of_each_kind(text, tmp_path):
-    """SIGKILL at random moments, again and again until it is done: the same bytes as uninterrupted."""
-    path, archive, back = tmp_path / "x", tmp_path / "x.lmz", tmp_path / "back"
-    path.write_bytes(text[:40_000])
-    whole = tmp_path / "whole.lmz"
-    encode = [
-        *TOY,
-        "encode",
-        str(path),
-        "--preset",
-        "fast",
-        "--no-code",
-        "--frame-size",
-        "16K",
-        "--checkpoint",
-        "0",
-        "--resume",
-    ]
-    decode = [*TOY, "decode", str(archive), "-o", str(back), "--checkpoint", "0", "--resume"]
-    subprocess.run([*encode[:-1], "-o", str(whole)], check=True, capture_output=True)
+def kill_often(command: list[str], result: Path, expected: bytes, count: int, choose: random.Random) -> int:
+    """SIGKILL `command` at random moments, `count` times in all, resuming it each time until it is done, and again.
+
+    Returns how many runs had a checkpoint to go on from.
+    """
+    snapshot, kills, resumed = result.with_name(result.name + ".lmzip-state"), 0, 0
     started = time.monotonic()
-    subprocess.run([*encode[:-1], "-f"], check=True, capture_output=True)
+    subprocess.run([*command, "-f"], check=True, capture_output=True)
     took = time.monotonic() - started
-    choose, kills = random.Random(0), {}
-    for name, command, result, expected in (
-        ("encode", encode, archive, whole.read_bytes()),
-        ("decode", decode, back, path.read_bytes()),
-    ):
-        kills[name] = 0
-        while kills[name] < 50:
-            result.unlink(missing_ok=True)
-            while True:
-                status = killed(command, took * choose.uniform(0.1, 0.9), signal.SIGKILL)
-                if status == 0:
-                    break
-                assert status == -signal.SIGKILL
-                assert not result.exists() or result.read_bytes() == expected
-                if result.exists():  # killed while it tidied up
-                    result.unlink()
-                kills[name] += 1
-            assert result.read_bytes() == expected
-    print(f"killed {kills['encode']} encodings and {kills['decode']} decodings; every result was the same")
-    assert sorted(os.listdir(tmp_path)) == ["back", "whole.lmz", "x", "x.lmz"]
+    while kills < count:
+        result.unlink(missing_ok=True)
+        status = None
+        while status != 0:
+            resumed += snapshot.exists()
+            with subprocess.Popen([*command, "--resume"], stderr=subprocess.DEVNULL) as process:
+                try:
+                    process.wait(took * choose.uniform(0.1, 1.1))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            status = process.returncode
+            if result.exists():  # whole, or not there at all, even if it was killed
+                assert result.read_bytes() == expected
+                break
+            assert status == -signal.SIGKILL
+            kills += 1
+    if status != 0:
+        result.unlink()
+        subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    assert result.read_bytes() == expected
+    return resumed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "preset", "size", "checkpoint", "count"),
+    [(TOY, "fast", 60_000, 0.2, 50), (REAL, "fast", 200_000, 1, 50), (REAL, "default", 30_000, 3, 5)],
+    ids=["toy", "fast", "default"],
+)
+def test_kills(text, tmp_path, program, preset, size, checkpoint, count):
+    """SIGKILL at random moments of encode and decode, then --resume: the same bytes as uninterrupted."""
+    path, archive, back = tmp_path / "x", tmp_path / "x.lmz", tmp_path / "back"
+    path.write_bytes((text * 3)[:size])
+    options = ["-q", "--checkpoint", str(checkpoint)]
+    encode = [*program, "encode", str(path), "--preset", preset, "--no-code", "--frame-size", "48K", *options]
+    decode = [*program, "decode", str(archive), "-o", str(back), *options]
+    subprocess.run([*encode, "-o", f"{archive}.whole", "--checkpoint", "0"], check=True, capture_output=True)
+    choose, whole = random.Random(0), Path(f"{archive}.whole").read_bytes()
+    resumed = kill_often(encode, archive, whole, count, choose)
+    again = kill_often(decode, back, path.read_bytes(), count, choose)
+    print(
+        f"{preset}: {count} kills of encode, {resumed} runs resumed; {count} of decode, {again} resumed; all the same"
+    )
+    assert resumed > 0
+    assert again > 0
+    assert sorted(os.listdir(tmp_path)) == ["back", "x", "x.lmz", "x.lmz.whole"]

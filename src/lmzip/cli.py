@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -84,6 +85,17 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """A time from 0 on."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say nothing but errors")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; a traceback with every error")
@@ -97,7 +109,7 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-T", "--threads", type=natural, default=1, metavar="N", help="threads, 0: all; same bytes")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run left off")
     text = "seconds between checkpoints (default 240; 0: none)"
-    parser.add_argument("--checkpoint", type=natural, metavar="SECONDS", default=240, help=text)
+    parser.add_argument("--checkpoint", type=seconds, metavar="SECONDS", default=240, help=text)
 
 
 def _encode_options(parser: argparse.ArgumentParser) -> None:
@@ -350,7 +362,7 @@ def writing(args: argparse.Namespace, source: Any, target: str) -> Iterator[tupl
 def _bar(args: argparse.Namespace, name: str) -> Any:
     from .progress import Bar
 
-    return Bar(Path(name).name, show=not args.quiet and sys.stderr.isatty(), every=float(args.checkpoint))
+    return Bar(Path(name).name, show=not args.quiet and sys.stderr.isatty(), every=args.checkpoint)
 
 
 def encode(args: argparse.Namespace) -> int:
