@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ import lmzip
 from lmzip import pack
 from lmzip.cli import main, parsers
 
+REAL = [sys.executable, "-m", "lmzip"]
 TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
 pytestmark = pytest.mark.usefixtures("toy_predictor")
 
@@ -140,7 +144,7 @@ def test_several_files_and_an_error_among_them(run, book, tmp_path):
 
 
 def test_levels_are_presets(run, book):
-    for level, preset in ((1, "fast"), (5, "default"), (9, "max")):
+    for level, preset in ((0, "fast"), (1, "fast"), (5, "default"), (9, "max")):
         assert run(f"-{level}", "-c", book).stdout == run("encode", "-c", "--preset", preset, book).stdout
 
 
@@ -221,13 +225,52 @@ def test_run_embedded_needs_the_right_digest(run, book, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_help_and_completion(run):
-    for command in parsers():
+def test_help_stands_alone(run):
+    """Every option is explained; every example is one that lmzip takes."""
+    table = parsers()
+    for command, parser in table.items():
         shown = run(*([command] if command else []), "--help")
         assert shown.status == 0
         assert b"usage: lmzip" in shown.stdout
+        assert all(action.help for action in parser._actions)
+        # Two spaces or more set off what an example does; tar and pipes hand lmzip its options themselves.
+        for line in shown.stdout.decode().splitlines():
+            if found := re.search(r"(?:^ {2}|\| |\(|  )lmzip (\S.*?)(?:  |\)|>|$)", line.partition("usage:")[0]):
+                words = shlex.split(found[1])
+                name = words[0] if words[0] in table else ""
+                table[name].parse_args(words[1:] if name else words)
+    help_ = run("--help").stdout.decode()
+    assert all(f"  {name} " in help_ for name in table if name)
+    for words in ("exit status: 0", "XDG_CACHE_HOME", "tar -I lmzip -cf", "lmzip-state"):
+        assert words in help_
+
+
+def test_any_terminal_can_show_it(book):
+    odd = os.fsencode(book.parent) + b"/\xff.lmz"
+    with open(odd, "wb") as file:
+        file.write(lmzip.compress(b"a", code=False))
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        for command in (["--help"], ["info", odd], ["list", odd]):
+            done = subprocess.run(
+                [*TOY, *command], env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_completion_knows_every_option(run):
     for shell in ("bash", "zsh", "fish"):
-        assert b"--independent-frames" in run("completion", shell).stdout or shell == "fish"
+        script = run("completion", shell).stdout.decode()
+        for parser in parsers().values():
+            for option in (option for action in parser._actions for option in action.option_strings):
+                assert (f"-l {option[2:]}" if shell == "fish" and option[:2] == "--" else option.lstrip("-")) in script
+
+
+def test_archives_are_not_written_one_behind_the_other(run, book):
+    assert run("encode", "-c", book, book).status == 2
+    assert run("-c", book, book).status == 2
+    archive = run("-c", book).stdout
+    Path(f"{book}.lmz").write_bytes(archive)
+    assert run("-dc", f"{book}.lmz", f"{book}.lmz").stdout == 2 * book.read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
@@ -271,3 +314,63 @@ def test_the_module_runs(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"lmzip {lmzip.__version__}\n"
+
+
+def peak_memory(command: list[str], **options) -> int:
+    """Run a command that must succeed; its peak memory in bytes."""
+    with subprocess.Popen(command, **options) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss << 10
+
+
+@pytest.mark.slow
+def test_zeros_take_little_memory(tmp_path):
+    zeros, archive, back = tmp_path / "zeros", tmp_path / "zeros.lmz", tmp_path / "back"
+    with open(zeros, "wb") as file:
+        file.truncate(64 << 20)
+    started = time.monotonic()
+    peaks = [
+        peak_memory([*REAL, "encode", "-q", "--preset", "fast", str(zeros)]),
+        peak_memory([*REAL, "decode", "-q", str(archive), "-o", str(back)]),
+    ]
+    print(
+        f"64 MB of zeros: {archive.stat().st_size:,} bytes, {time.monotonic() - started:.1f} s both ways, peaks {peaks}"
+    )
+    assert filecmp.cmp(zeros, back, shallow=False)
+    assert max(peaks) < 600 << 20
+
+
+@pytest.mark.slow
+def test_pipe_and_file_and_nothing_at_all(book, tmp_path):
+    """A pipe of unknown length gives the archive that the file gives, with the real codec and several frames."""
+    options = ["-q", "--preset", "fast", "--frame-size", "1K"]
+    archive = subprocess.run([*REAL, "encode", *options, "-c", str(book)], check=True, capture_output=True).stdout
+    script = f'cat "$0" | "$@" {" ".join(options)} | cat'
+    piped = subprocess.run(["bash", "-c", script, str(book), *REAL, "encode"], check=True, capture_output=True).stdout
+    assert piped == archive
+    back = subprocess.run([*REAL, "-d"], input=archive, check=True, capture_output=True).stdout
+    assert back == book.read_bytes()
+    nothing = subprocess.run([*REAL, "encode", *options, "-c", "/dev/null"], check=True, capture_output=True).stdout
+    assert nothing == subprocess.run([*REAL, "encode", *options], input=b"", check=True, capture_output=True).stdout
+    assert subprocess.run([*REAL, "-dc"], input=nothing, check=True, capture_output=True).stdout == b""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no tar")
+def test_a_folder_through_tar(tmp_path):
+    """`tar -I lmzip`, with the real command on the path."""
+    shutil.copytree(Path(__file__).parent, tmp_path / "folder", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    command = tmp_path / "lmzip"
+    command.write_text(f'#!/bin/sh\nexec {" ".join(REAL)} "$@"\n')
+    command.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for program in ("lmzip -1", "lmzip -3 -T2 --independent-frames"):
+        tar = ["tar", "-I", program, "-cf", "x.tar.lmz", "folder"]
+        subprocess.run(tar, cwd=tmp_path, env=environment, check=True)
+        shutil.rmtree(tmp_path / "back", ignore_errors=True)
+        (tmp_path / "back").mkdir()
+        tar = ["tar", "-C", "back", "-I", "lmzip", "-xf", "x.tar.lmz"]
+        subprocess.run(tar, cwd=tmp_path, env=environment, check=True)
+        subprocess.run(["diff", "-r", "folder", "back/folder"], cwd=tmp_path, check=True)

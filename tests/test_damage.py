@@ -26,8 +26,8 @@ from lmzip.codec import message
 from lmzip.codec.message import Frame, Header
 from lmzip.codec.settings import ModelSettings
 from lmzip.errors import ArchiveError, ArithmeticDiffers, DamageError, LimitError, LmzipError
-from lmzip.limits import Limits
-from lmzip.receiver import Survey, find_footer, salvage
+from lmzip.limits import Limits, memory
+from lmzip.receiver import Receiver, Survey, find_footer, salvage
 
 free = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -288,6 +288,19 @@ def test_keep_going_on_the_command_line(toy_predictor, run, text, tmp_path):
     assert "lost: bytes 512 to 1,024" in result.stderr
     assert (tmp_path / "x.partial").read_bytes() == text[:512] + bytes(512) + text[1024:2048]
     assert not (tmp_path / "x").exists()
+
+
+def test_memory_is_bounded_for_all_processes_together(run, monkeypatch, text, tmp_path):
+    """`-T 8 --max-memory`: as many processes as fit, one at least."""
+    path = tmp_path / "x.lmz"
+    path.write_bytes(archive_of(text[:1000], independent_frames=True))
+    chosen = []
+    monkeypatch.setattr(Receiver, "run", lambda self, resume: chosen.append(1))
+    monkeypatch.setattr(Receiver, "run_parallel", lambda self, count, resume: chosen.append(count))
+    need = memory(Survey(io.BytesIO(path.read_bytes())).header)
+    for limit in (need, 2 * need, 5 * need, 100 * need):
+        run("decode", path, "-T", "8", "--max-memory", limit, "-o", tmp_path / f"{limit}")
+    assert chosen == [1, 2, 5, 8]
 
 
 def test_limits_hold_before_anything_is_allocated(monkeypatch, text):

@@ -64,13 +64,16 @@ def test_the_code_row_does_not_depend_on_the_model():
 def test_info_shows_what_encode_showed(toy_predictor, run, text, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(text[:2000])
-    encoded = run("encode", path)
+    encoded = run("encode", path, "--frame-size", "512")
     shown = run("info", f"{path}.lmz")
     assert encoded.stderr.splitlines()[:9] == shown.stdout.decode().splitlines()[:9]
     found = json.loads(run("info", f"{path}.lmz", "--json").stdout)
     assert set(found["ledger"]) >= KEYS
     assert found["ledger"]["archive"] == (tmp_path / "x.lmz").stat().st_size
     assert found["code"]["release"] is not None
+    assert sum(frame["nll_bits"] for frame in found["frames"]) == found["ledger"]["nll_bits"]
+    assert sum(frame["payload"] for frame in found["frames"]) == found["ledger"]["transcript"]
+    assert sum(frame["original"] for frame in found["frames"]) == 2000
 
 
 def test_advice_when_the_code_weighs_much(toy_predictor, run, text, tmp_path):

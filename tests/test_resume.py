@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import toy
 
+import lmzip
 from lmzip import checkpoint
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
@@ -232,3 +233,50 @@ def test_kills(text, tmp_path, program, preset, size, checkpoint, count):
     assert resumed > 0
     assert again > 0
     assert sorted(os.listdir(tmp_path)) == ["back", "x", "x.lmz", "x.lmz.whole"]
+
+
+def children(pid: int) -> list[int]:
+    """The worker processes of a run; not the tracker that multiprocessing starts as well."""
+    found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_resuming_several_processes(text, tmp_path, number):
+    """Killed or stopped, no worker is left behind; frames that were written are not done again, others are."""
+    data, size = (text * 3)[:400_000], 16 << 10
+    path, archive, back = tmp_path / "x", tmp_path / "x.lmz", tmp_path / "back"
+    path.write_bytes(data)
+    whole = lmzip.compress(data, preset="fast", code=False, frame_size=size, independent_frames=True)
+    encode = ["encode", "-", "-o", str(archive), "--preset", "fast", "--no-code", "--frame-size", str(size)]
+    for command, result, given, expected in (
+        ([*REAL, *encode, "--independent-frames"], archive, data, whole),
+        ([*REAL, "decode", "-", "-o", str(back)], back, whole, data),
+    ):
+        snapshot = result.with_name(result.name + ".lmzip-state")
+        for after in (["-T", "2"], ["-T", "1"]):
+            started = [*command, "-q", "-T", "2", "--checkpoint", "0.001"]
+            with subprocess.Popen(started, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+                assert process.stdin
+                process.stdin.write(given[: len(given) // 2])
+                process.stdin.flush()
+                while not snapshot.exists() and process.poll() is None:
+                    time.sleep(0.05)
+                workers = children(process.pid)
+                process.send_signal(number)
+                process.wait()
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+            assert len(workers) == 2
+            deadline = time.monotonic() + 60
+            while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+            assert snapshot.stat().st_size < 100_000  # at a boundary there is nothing to remember
+            subprocess.run([*command, "-q", *after, "--resume"], input=given, check=True)
+            assert result.read_bytes() == expected
+            assert not snapshot.exists()
+            result.unlink()
+        result.write_bytes(expected)

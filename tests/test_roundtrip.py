@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import os
 import random
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -137,6 +139,20 @@ def test_random_and_compressed_data_are_stored(monkeypatch, text):
         assert lmzip.decompress(archive) == data
 
 
+def test_few_stored_bytes_wait_for_a_predictor(monkeypatch):
+    """A stream of incompressible frames is not held in memory until the first that is coded comes."""
+    made = []
+    monkeypatch.setattr(engine, "load", lambda: lambda header: made.append(header) or toy.ToyLockstep(header))
+    predictor = engine.Predictor(Header(segment=16, frame_size=1 << 22))
+    for _ in range(engine.HELD >> 22):
+        predictor.skip(np.zeros(1 << 22, np.uint8))
+    assert not made
+    predictor.skip(np.ones(1, np.uint8))
+    assert len(made) == 1
+    assert predictor.position == engine.HELD + 1
+    assert not predictor._skipped
+
+
 def test_what_has_structure_is_not_stored(text):
     counter = np.arange(100_000, dtype="<u4").tobytes()
     table = np.random.default_rng(0).integers(0, 256, (50_000, 4), np.uint8)
@@ -189,6 +205,10 @@ def test_random_access_decodes_only_the_frame_asked_for(toy_predictor, text, mon
         file.seek(3600)
         assert file.read(10) == text[3600:3610]
     assert len(built) == 1
+
+
+def test_the_example_in_the_documentation_runs(toy_predictor):
+    assert doctest.testmod(lmzip) == (0, 2)
 
 
 def test_the_public_names_exist():

@@ -34,24 +34,82 @@ from .files import SUFFIX, Input, Output
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 LONG = 10.0  # seconds of work from which the expected time is said in advance
 
-MAIN_HELP = """\
-commands:
-  encode    make an archive             lmzip encode book.txt          → book.txt.lmz
-  decode    rebuild the original        lmzip decode book.txt.lmz      → book.txt
-  verify    decode and compare          lmzip verify book.txt.lmz book.txt
-  info      the ledger, the settings    lmzip info book.txt.lmz --json
-  list      one line for each archive   lmzip list *.lmz
-  plan      size, time and memory of each preset, estimated before anything is run    lmzip plan book.txt
-  completion bash|zsh|fish              eval "$(lmzip completion bash)"
+HELP = {
+    "": """\
+commands, each with a --help of its own:
+  encode    make an archive                   lmzip encode book.txt             → book.txt.lmz
+  decode    rebuild the original              lmzip decode book.txt.lmz         → book.txt
+  verify    decode and compare, write nothing lmzip verify book.txt.lmz book.txt
+  info      the ledger and the settings       lmzip info book.txt.lmz
+  list      one line for each archive         lmzip list *.lmz
+  plan      size, time, memory of each preset lmzip plan book.txt
+  completion                                  eval "$(lmzip completion bash)"
 
-Without a command, lmzip takes the options of xz: -d -t -l -c -k -f -q -v -1 … -9 -T N.
-  tar -I lmzip -cf src.tar.lmz src      a directory; back: tar -I lmzip -xf src.tar.lmz
-  zcat log.gz | lmzip -3 > log.lmz      through pipes
+without a command lmzip takes the options of xz, and says as little:
+  lmzip book.txt                              → book.txt.lmz, and unlike xz keeps book.txt
+  lmzip -d book.txt.lmz                       back
+  tar -I lmzip -cf src.tar.lmz src            a directory; back: tar -I lmzip -xf src.tar.lmz
+  zcat log.gz | lmzip -3 > log.lmz            through pipes
 
-Inputs are never deleted, outputs never overwritten without -f; an output appears under its name when it is whole.
+Inputs are never deleted, outputs never overwritten without -f. An output appears under its name when it is whole;
+until then it is called OUT.lmzip-part, and OUT.lmzip-state is its last checkpoint.
+
+exit status: 0 all went well; 1 an error; 2 wrong usage; 130 interrupted by Ctrl-C, SIGTERM or a closed terminal.
+Of several files all are tried, and the highest status counts.
+
+environment:
+  XDG_CACHE_HOME    compiled code is kept in its folder lmzip (default ~/.cache); the first run fills it, a minute or so
+  TMPDIR            where that goes if the cache can't be written
+
 `python FILE.lmz [OUT]` rebuilds the original where only Python, torch, numpy and numba are installed: that runs
 the program inside the archive, so do it only with files from people you trust. `lmzip decode` runs no such code.
-"""
+""",
+    "encode": """\
+examples:
+  lmzip encode book.txt                       → book.txt.lmz, and shows what each part of it costs
+  lmzip encode --preset fast --no-code *.txt  several small files, without the decoder in each
+  lmzip encode book.txt --time 5m             the smallest archive that can be made in five minutes
+  lmzip encode log -T 4 --independent-frames  four processes; any part of it can be read without the rest
+  lmzip encode big --resume                   after an interruption; repeat the other options
+  lmzip encode - -o book.txt.lmz              from standard input
+
+Memory does not grow with the input. Work that takes long is announced with its time and memory, before it begins.
+""",
+    "decode": """\
+examples:
+  lmzip decode book.txt.lmz                   → book.txt
+  lmzip decode book.txt.lmz -o -              to standard output, each frame when its digest holds
+  lmzip decode big.lmz --resume               after an interruption
+  lmzip decode damaged.lmz --keep-going       what it still holds → damaged.partial, and a status that isn't 0
+
+Without limits of your own, an archive may ask for 4 GB of memory, 128 MiB of output and ten minutes of work, and
+for 256 times its own size beyond that. What asks for more is refused before anything is allocated.
+""",
+    "verify": """\
+examples:
+  lmzip verify book.txt.lmz                   decodes it, compares every digest
+  lmzip verify book.txt.lmz book.txt          and every byte
+""",
+    "info": """\
+examples:
+  lmzip info book.txt.lmz                     what each part of it costs, its settings, whose code it carries
+  lmzip info book.txt.lmz --compare book.txt  beside gzip, bzip2 and xz
+  lmzip info book.txt.lmz --json              with every frame's kind, sizes and code length
+""",
+    "plan": """\
+example:
+  lmzip plan book.txt                         what each preset would make of it, and how long it would take
+""",
+    "list": """\
+example:
+  lmzip list *.lmz
+""",
+    "completion": """\
+examples:
+  eval "$(lmzip completion bash)"             in ~/.bashrc; for zsh the same
+  lmzip completion fish > ~/.config/fish/completions/lmzip.fish
+""",
+}
 
 
 def size(text: str) -> int:
@@ -96,122 +154,135 @@ def seconds(text: str) -> float:
     return value
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="count", default=0, help="say nothing but errors")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; a traceback with every error")
-
-
 def _output_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="OUT", help="write to this file; - is standard output")
-    parser.add_argument("-c", "--stdout", action="store_true", help="write to standard output")
-    parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing output")
-    parser.add_argument("-k", "--keep", action="store_true", help="keep the input, which lmzip always does")
-    parser.add_argument("-T", "--threads", type=natural, default=1, metavar="N", help="threads, 0: all; same bytes")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run left off")
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="OUT", help="write to this file; - is standard output")
+    group.add_argument("-c", "--stdout", "--to-stdout", action="store_true", help="write to standard output")
+    group.add_argument("-f", "--force", action="store_true", help="overwrite an existing output")
+    group.add_argument("-k", "--keep", action="store_true", help="keep the input, which lmzip always does")
+    group.add_argument("--resume", action="store_true", help="go on where an interrupted run left off")
     text = "seconds between checkpoints (default 240; 0: none)"
-    parser.add_argument("--checkpoint", type=seconds, metavar="SECONDS", default=240, help=text)
+    group.add_argument("--checkpoint", type=seconds, metavar="SECONDS", default=240.0, help=text)
+    _threads_option(group)
+
+
+def _threads_option(group: Any) -> None:
+    text = "threads, or processes for independent frames (default 1; 0: one for each processor); same bytes"
+    group.add_argument("-T", "--threads", type=natural, default=1, metavar="N", help=text)
 
 
 def _encode_options(parser: argparse.ArgumentParser) -> None:
-    text = "fast: experts only; default: and a model; max: larger; auto: the smallest archive that --time allows"
-    parser.add_argument("--preset", choices=("fast", "default", "max", "auto"), help=text)
+    group = parser.add_argument_group("encoding")
+    text = "fast: experts only; default: a language model as well; max: larger and slower ones; "
+    text += "auto: the smallest archive that --time allows"
+    group.add_argument("--preset", choices=("fast", "default", "max", "auto"), help=text)
     text = "for each file, as 90, 60s, 5m, 2h (default with --preset auto: 60s); implies --preset auto"
-    parser.add_argument("--time", type=duration, metavar="TIME", help=text)
-    parser.add_argument("--experts", choices=("none", "fast", "max"), help="none: the pure language model")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of the model's first weights")
-    parser.add_argument("--replay", type=natural, metavar="K", help="extra training steps per segment on the past")
-    parser.add_argument("--no-code", action="store_true", help="leave the decoder out of the archive")
-    parser.add_argument("--frame-size", type=size, default=1 << 20, metavar="SIZE", help="bytes per frame (default 1M)")
-    parser.add_argument(
-        "--independent-frames",
-        action="store_true",
-        help="reset the model in each frame: random access, parallel work with -T, some ratio lost",
-    )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs")
-    parser.add_argument("--verify", action="store_true", help="decode the archive before it gets its name")
+    group.add_argument("--time", type=duration, metavar="TIME", help=text)
+    text = "which experts; none: the pure language model (default: the preset's)"
+    group.add_argument("--experts", choices=("none", "fast", "max"), help=text)
+    group.add_argument("--seed", type=natural, default=0, metavar="N", help="of the model's first weights (default 0)")
+    text = "extra training steps per segment on the past (default: the preset's)"
+    group.add_argument("--replay", type=natural, metavar="K", help=text)
+    group.add_argument("--no-code", action="store_true", help="leave the decoder out of the archive")
+    text = "bytes of original per frame, the unit of integrity (default 1M)"
+    group.add_argument("--frame-size", type=size, default=1 << 20, metavar="SIZE", help=text)
+    text = "reset the model in each frame: random access, parallel work with -T, some ratio lost"
+    group.add_argument("--independent-frames", action="store_true", help=text)
+    text = "where the model runs; this version knows the CPU only"
+    group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=text)
+    group.add_argument("--verify", action="store_true", help="decode the archive before it gets its name")
 
 
 def _decode_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--keep-going", action="store_true", help="save what a damaged archive still holds")
-    parser.add_argument("--run-embedded", metavar="SHA256", help="run the archive's own code, if this is its digest")
-    _limit_options(parser)
+    group = parser.add_argument_group("decoding")
+    group.add_argument("--keep-going", action="store_true", help="save what a damaged archive still holds")
+    group.add_argument("--run-embedded", metavar="SHA256", help="run the archive's own code, if this is its digest")
+    _limit_options(group)
 
 
-def _limit_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--max-memory", type=size, metavar="SIZE", help="refuse archives that take more (default 4G)")
-    parser.add_argument("--max-output", type=size, metavar="SIZE", help="… whose original is larger")
-    parser.add_argument("--max-work", type=size, metavar="N", help="… that take more arithmetic operations")
+def _limit_options(group: Any) -> None:
+    group.add_argument("--max-memory", type=size, metavar="SIZE", help="refuse what takes more memory (default 4G)")
+    group.add_argument("--max-output", type=size, metavar="SIZE", help="refuse what is longer when decoded")
+    group.add_argument("--max-work", type=size, metavar="N", help="refuse what takes more arithmetic operations")
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of every command; "" is the one without a command."""
 
-    def new(name: str, text: str, example: str = "") -> argparse.ArgumentParser:
+    def new(name: str, text: str, usage: str | None = None) -> argparse.ArgumentParser:
         parser = argparse.ArgumentParser(
             prog=f"lmzip {name}".strip(),
+            usage=usage,
             description=text,
-            epilog=example,
+            epilog=HELP[name],
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        _common(parser)
+        parser.add_argument("-q", "--quiet", action="count", default=0, help="say nothing but errors")
+        parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; a traceback with every error")
         result[name] = parser
         return parser
 
     result: dict[str, argparse.ArgumentParser] = {}
     text = "Lossless compression by a language model learnt online, in exact arithmetic."
-    plain = new("", text, MAIN_HELP)
-    plain.add_argument("--version", action="version", version=f"lmzip {__version__}")
-    plain.add_argument("files", nargs="*", metavar="FILE")
-    action = plain.add_mutually_exclusive_group()
-    action.add_argument("-z", "--compress", dest="action", action="store_const", const="encode", default="encode")
-    action.add_argument("-d", "--decompress", "--uncompress", dest="action", action="store_const", const="decode")
-    action.add_argument("-t", "--test", dest="action", action="store_const", const="verify", help="check only")
-    action.add_argument("-l", "--list", dest="action", action="store_const", const="list")
-    for level in range(1, 10):
-        help_ = "-1 … -3: fast, -4 … -6: default, -7 … -9: max" if level == 1 else argparse.SUPPRESS
-        plain.add_argument(f"-{level}", dest="level", action="store_const", const=level, help=help_)
+    plain = new("", text, "lmzip COMMAND [OPTION …] [FILE …]\n       lmzip [OPTION …] [FILE …]")
+    plain.add_argument("-V", "--version", action="version", version=f"lmzip {__version__}", help="show it and stop")
+    plain.add_argument("files", nargs="*", metavar="FILE", help="none or -: standard input")
+    group = plain.add_argument_group("what to do, without a command")
+    action = group.add_mutually_exclusive_group()
+    action.add_argument(
+        "-z", "--compress", dest="action", action="store_const", const="encode", default="encode", help="as encode does"
+    )
+    decode_names = ("-d", "--decompress", "--uncompress")
+    action.add_argument(*decode_names, dest="action", action="store_const", const="decode", help="as decode does")
+    action.add_argument("-t", "--test", dest="action", action="store_const", const="verify", help="as verify does")
+    action.add_argument("-l", "--list", dest="action", action="store_const", const="list", help="as list does")
+    for level in range(10):
+        help_ = "-0 … -3: preset fast; -4 … -6: default; -7 … -9: max" if level == 0 else argparse.SUPPRESS
+        group.add_argument(f"-{level}", dest="level", action="store_const", const=level, help=help_)
     _output_options(plain)
     _encode_options(plain)
     _decode_options(plain)
 
-    encode = new("encode", "Make an archive of a file, or of standard input.", "lmzip encode book.txt --no-code")
+    encode = new("encode", "Make an archive of a file, or of standard input.")
     encode.add_argument("files", nargs="*", metavar="FILE", help="none or -: standard input")
     _output_options(encode)
     _encode_options(encode)
 
-    decode = new("decode", "Rebuild the original of an archive.", "lmzip decode book.txt.lmz -o book.txt")
+    decode = new("decode", "Rebuild the original of an archive.")
     decode.add_argument("files", nargs="*", metavar="FILE", help="none or -: standard input")
     _output_options(decode)
     _decode_options(decode)
 
     verify = new("verify", "Decode an archive, check every digest, and compare with the original if it is given.")
-    verify.add_argument("file", metavar="FILE")
-    verify.add_argument("original", nargs="?", metavar="ORIGINAL")
-    verify.add_argument("-T", "--threads", type=natural, default=1, metavar="N")
+    verify.add_argument("file", metavar="FILE", help="an archive; -: standard input")
+    verify.add_argument("original", nargs="?", metavar="ORIGINAL", help="what it should decode to")
+    _threads_option(verify)
     _limit_options(verify)
 
     info = new("info", "Show an archive's ledger and settings, without decoding.")
-    info.add_argument("file", metavar="FILE")
-    info.add_argument("--json", action="store_true", help="for programs")
+    info.add_argument("file", metavar="FILE", help="an archive; -: standard input")
+    info.add_argument("--json", action="store_true", help="for programs, frame by frame")
     info.add_argument("--compare", metavar="ORIGINAL", help="compare the digests; show gzip, bzip2 and xz beside")
 
-    listing = new("list", "Show one line for each archive.")
-    listing.add_argument("files", nargs="+", metavar="FILE")
+    listing = new("list", "Show one line for each archive: frames, sizes, bits per byte.")
+    listing.add_argument("files", nargs="+", metavar="FILE", help="archives")
 
     planned = new("plan", "Estimate what each preset would take, from a sample of the file; writes nothing.")
-    planned.add_argument("file", metavar="FILE")
+    planned.add_argument("file", metavar="FILE", help="what is to be encoded")
     planned.add_argument("--json", action="store_true", help="for programs")
     planned.add_argument("--no-code", action="store_true", help="as of archives without the decoder")
 
     completion = new("completion", "Print a shell's completion of this command.")
-    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
     return result
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for errors, 2 for usage."""
     arguments = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names and signs that the terminal's encoding lacks
     table = parsers()
     command = arguments[0] if arguments and arguments[0] in table else ""
     parser = table[command]
@@ -370,6 +441,8 @@ def encode(args: argparse.Namespace) -> int:
         raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
     if args.device != "cpu":
         raise UsageError("this version computes on the CPU only; leave --device out")
+    if len(args.files) > 1 and args.stdout:
+        raise UsageError("archives don't go one behind the other; encode one at a time with -c, or tar them first")
     args.writes_archive = True
     return max(_each(args, name, encode_one) for name in args.files or ["-"])
 
@@ -381,7 +454,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
     level = getattr(args, "level", None)
     target = "-" if args.stdout or (name == "-" and not args.output) else args.output or name + SUFFIX
     header = presets.header(
-        _best_preset(args, name, target) or args.preset or (presets.LEVELS[level] if level else "default"),
+        _best_preset(args, name, target) or args.preset or ("default" if level is None else presets.LEVELS[level]),
         experts=args.experts,
         seed=args.seed,
         replay=args.replay,
@@ -417,7 +490,7 @@ def _best_preset(args: argparse.Namespace, name: str, target: str) -> str | None
     """What `auto` comes to; None when it is not asked for."""
     if args.preset != "auto" and args.time is None:
         return None
-    if args.preset not in (None, "auto") or getattr(args, "level", None):
+    if args.preset not in (None, "auto") or getattr(args, "level", None) is not None:
         raise UsageError("--time chooses the preset; leave the other choice out")
     if args.experts or args.replay is not None:
         raise UsageError("--preset auto decides on --experts and --replay; leave them out, or name a preset")
@@ -431,7 +504,7 @@ def _best_preset(args: argparse.Namespace, name: str, target: str) -> str | None
             if begun.startswith(header.pack()):
                 return preset
     with reading(name) as source:
-        if (length := _size_of(source)) is None:
+        if (length := source.size()) is None:
             say(args, "auto: nobody knows how much a pipe will bring, so the preset is fast")
             return "fast"
         found = plan.sample(source, length)
@@ -448,7 +521,7 @@ def planning(args: argparse.Namespace) -> int:
     from . import plan, presets
 
     with reading(args.file) as source:
-        if (length := _size_of(source)) is None:
+        if (length := source.size()) is None:
             raise UsageError("plan needs a file whose size is known; save the pipe's data first")
         found = plan.sample(source, length)
     estimates = [plan.estimate(preset, presets.header(preset), found, not args.no_code) for preset in presets.PRESETS]
@@ -501,6 +574,7 @@ def _limits(args: argparse.Namespace) -> Any:
 def _decode_to(
     args: argparse.Namespace, source: Any, sink: Any, limits: Any, threads: int, snapshot: Path | None = None
 ) -> Any:
+    from .limits import memory
     from .receiver import Receiver
 
     bar = _bar(args, "decode") if hasattr(args, "checkpoint") else None
@@ -509,6 +583,7 @@ def _decode_to(
     receiver = Receiver(source, sink, limits, bar or Watch(), snapshot)
     header = receiver.header()
     total, coded = _survey(source)
+    threads = max(1, min(threads, limits.memory // memory(header))) if header.independent_frames else threads
     if total is not None:
         limits.check_length(header, total, coded, source.size() or 0)
         _announce(args, header, coded, threads)

@@ -25,7 +25,7 @@ PRESETS = {
     "default": ("default", "fast", 32, 0),
     "max": ("max", "max", 32, 1),
 }
-LEVELS = {level: "fast" if level < 4 else "default" if level < 7 else "max" for level in range(1, 10)}
+LEVELS = {level: "fast" if level < 4 else "default" if level < 7 else "max" for level in range(10)}
 FRAME_SIZE = 1 << 20
 
 
