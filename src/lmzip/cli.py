@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import io
 import json
-import math
 import os
 import subprocess
 import sys
@@ -143,15 +142,9 @@ def natural(text: str) -> int:
     return int(text)
 
 
-def seconds(text: str) -> float:
-    """A time from 0 on."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return value
+def interval(text: str) -> float:
+    """A duration, or 0."""
+    return 0.0 if text == "0" else duration(text)
 
 
 def _output_options(parser: argparse.ArgumentParser) -> None:
@@ -161,8 +154,8 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-f", "--force", action="store_true", help="overwrite an existing output")
     group.add_argument("-k", "--keep", action="store_true", help="keep the input, which lmzip always does")
     group.add_argument("--resume", action="store_true", help="go on where an interrupted run left off")
-    text = "seconds between checkpoints (default 240; 0: none)"
-    group.add_argument("--checkpoint", type=seconds, metavar="SECONDS", default=240.0, help=text)
+    text = "time between checkpoints, as 90, 60s, 5m (default 240; 0: none)"
+    group.add_argument("--checkpoint", type=interval, metavar="TIME", default=240.0, help=text)
     _threads_option(group)
 
 
