@@ -78,7 +78,7 @@ def test_a_library_softmax_in_a_kernel_is_found(mutated):
     )
     done = kernels(mutated, "test_kernels_keep_the_contract")
     assert done.returncode == 1
-    assert "expf" in done.stdout
+    assert "llvm.exp" in done.stdout or "expf" in done.stdout
 
 
 @pytest.mark.slow
@@ -120,4 +120,4 @@ def test_a_signed_hash_that_overflows_is_found(mutated):
     mutated.change("model.py", "i4((h * _INDEX_HASH) >> shift)", "i4((np.uint64(h) * _INDEX_HASH) >> shift)")
     done = kernels(mutated, "test_hashes_wrap_unsigned")
     assert done.returncode == 1
-    assert "nsw" in done.stdout
+    assert "{'int64'}" in done.stdout
