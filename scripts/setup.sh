@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 venv=${1:-.venv}
 extras=${2:-}
 cpu_index=https://download.pytorch.org/whl/cpu
-torch_range='torch>=2.4,<3' # as in pyproject.toml
+torch_range='torch>=2.4.1,<3' # as in pyproject.toml
 
 if [ ! -x "$venv/bin/python" ]; then
     echo "creating $venv"

@@ -9,8 +9,8 @@ mkdir -p "$folder"
 
 rows=(
     "3.10 numpy==1.26.0 numba==0.59.0"
-    "3.10 numpy==1.26.0 numba==0.59.0 torch==2.4.0+cpu"
-    "3.11 numpy==2.0.0 numba==0.60.0 torch==2.4.0+cpu"
+    "3.10 numpy==1.26.0 numba==0.59.0 torch==2.4.1+cpu"
+    "3.11 numpy==2.0.0 numba==0.60.0 torch==2.4.1+cpu"
     "3.11 numpy numba torch==2.13.0+cpu"
     "3.12 numpy==2.0.0 numba==0.60.0"
     "3.13 numpy numba"
