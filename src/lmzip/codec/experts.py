@@ -20,20 +20,21 @@ import numpy as np
 
 from . import mixer
 from .coder import FINE, decode, decode_bit, decode_target, encode, encode_bit, log2
-from .kernel import heapless, inline
-from .mixer import BITS, adapt, learn_refine, mix, refine, squash, stretch, train
+from .kernel import heapless, inline, prefetch
+from .mixer import BITS, adapt, learn_refine, mix, mix_without, prepare_refine, refine, squash, stretch, train
 from .settings import ExpertSettings
 
 MIX, EXPERTS, MODEL = range(3)  # rows of State.ledger
 CONTEXTS = 31
 SETS = 7  # weight sets selected for a bit, without the language model's
+_MODEL_INPUTS = 2  # the last ones
 _FIRST_SLOTS, _FIRST_MATCHES = 18, 16  # log2 sizes at the start
 _MATCHES = 22
 _SHORTEST, _LONGEST = 6, 400  # matches: bytes hashed, bytes verified
 
 
 class State(NamedTuple):
-    """All that a kernel works on. N contexts, K weight sets, E expert inputs (a multiple of 8)."""
+    """All that a kernel works on. N contexts, K weight sets, E inputs (a multiple of 32)."""
 
     memory: np.ndarray  # uint64: what contexts are made of, see the names below
     ledger: np.ndarray  # int64[6]: code lengths in 2^-20 bit: mix, experts, language model; 2^-32 rests
@@ -44,7 +45,7 @@ class State(NamedTuple):
     match_map: np.ndarray  # uint32[64]: that a match goes on, by its length
     matches: np.ndarray  # uint32[2^22]: position after the last occurrence of hashed bytes
     indirect: np.ndarray  # uint64[3 * 2^16 + 256]: what followed a context the last times
-    weights: np.ndarray  # int32[rows, E + 8]: first layer
+    weights: np.ndarray  # int32[rows, E]: first layer
     finals: np.ndarray  # int32[rows, K]: second layer
     apms: np.ndarray  # uint32: maps that refine the mix
     model_apm: np.ndarray  # uint32: maps that refine the language model's probability
@@ -54,8 +55,9 @@ class State(NamedTuple):
     keys: np.ndarray  # uint64[N]
     places: np.ndarray  # int64[2N]: slot of this half byte, of the run
     cells: np.ndarray  # int64[2N]: cells of histories and runs that were asked
-    inputs: np.ndarray  # int32[E + 8]
+    inputs: np.ndarray  # int32[E]
     rows: np.ndarray  # int64[K]: selected weight sets
+    sums: np.ndarray  # int32[K]
     outputs: np.ndarray  # int64[K]
     alone: np.ndarray  # int64[K]: outputs without the language model
     tree: np.ndarray  # int64[512]: the language model's distribution as a binary tree
@@ -63,7 +65,7 @@ class State(NamedTuple):
 
 # Places in State.memory
 (_SEEN, _SLOT_MASK, _MATCH_MASK, _RECENT, _CLASSES, _WORD, _WORD1, _WORD2, _WORD3, _WORD_LENGTH, _BEFORE_WORD,
- _LINE, _LINE_ABOVE, _FIRST, _BRACKET, _POINTER, _MATCHED, _TOUCHED, _RAW, _SPENT, _MEMORY) = range(21)  # fmt: skip
+ _LINE, _LINE_ABOVE, _FIRST, _BRACKET, _POINTER, _MATCHED, _RAW, _SPENT, _MEMORY) = range(20)  # fmt: skip
 
 _0, _1, _8, _16 = (np.uint64(n) for n in (0, 1, 8, 16))
 _BYTE, _2BYTES, _3BYTES, _4BYTES, _5BYTES, _6BYTES = (np.uint64((1 << 8 * n) - 1) for n in (1, 2, 3, 4, 5, 6))
@@ -71,6 +73,7 @@ _LONG_MATCH = np.uint64(400)
 _NO_MODEL = np.zeros((0, 256), np.uint32)
 _GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _FOLD = np.uint64(32)
+_MASKED = np.uint64(0xF0F0F0FFFF)
 _24, _40, _48 = (np.uint64(n) for n in (24, 40, 48))
 
 
@@ -134,14 +137,14 @@ class Experts:
         self.settings = settings
         active = np.array([k for k in range(CONTEXTS) if settings.contexts >> k & 1], np.int64)
         contexts, sets = len(active), SETS + language_model
-        inputs = (4 * contexts + 4 + 7) // 8 * 8
+        inputs = (4 * contexts + 4 + _MODEL_INPUTS + 31) // 32 * 32
         fresh = ((2 * _COUNTS[:, 1] + 1) << BITS) // (2 * _COUNTS.sum(1) + 2)
         histories = np.zeros((contexts, 256), np.uint32)
         histories[:, : len(fresh)] = fresh << 10
-        weights = np.zeros((2048, inputs + 8), np.int32)
-        weights[:, : 4 * contexts + 3] = 4000
+        weights = np.zeros((2048, inputs), np.int32)
+        weights[:, : 4 * contexts + 3] = 3000
         weights[:, 1 : 4 * contexts : 4] = 0
-        weights[:, inputs : inputs + 2] = 6500 * language_model
+        weights[:, inputs - _MODEL_INPUTS :] = 6500 * language_model
         finals = np.zeros((768 + 256 * language_model, sets), np.int32)
         finals[:, :sets] = 65536 // sets
         space = np.zeros(((1 << settings.slot_bits) + contexts + 1) * 16, np.uint32)
@@ -166,8 +169,9 @@ class Experts:
             keys=np.zeros(contexts, np.uint64),
             places=np.zeros(2 * contexts, np.int64),
             cells=np.zeros(2 * contexts, np.int64),
-            inputs=np.zeros(inputs + 8, np.int32),
+            inputs=np.zeros(inputs, np.int32),
             rows=np.zeros(sets, np.int64),
+            sums=np.zeros(sets, np.int32),
             outputs=np.zeros(sets, np.int64),
             alone=np.zeros(sets, np.int64),
             tree=np.zeros(512, np.int64),
@@ -247,7 +251,7 @@ def _hash_contexts(state, history, i):
     h[3] = last4
     h[4] = recent & _5BYTES
     h[5] = word
-    h[6] = recent & _6BYTES
+    h[6] = _fold(m[_WORD1], m[_WORD2])
     h[7] = _fold(word, m[_WORD1])
     h[8] = recent
     h[9] = _fold(word, c1 | m[_WORD2] << _8)
@@ -259,18 +263,18 @@ def _hash_contexts(state, history, i):
     h[15] = above | np.uint64(column) << _8 | c1 << _16
     h[16] = _fold(word, m[_FIRST] | c1 << _8)
     h[17] = _fold(word, _fold(m[_WORD1], m[_WORD2]))
-    h[18] = recent >> _8 & _3BYTES
+    h[18] = recent >> _16 & _3BYTES
     h[19] = _fold(m[_WORD1], c12)
     h[20] = _fold(word, m[_BEFORE_WORD])
-    h[21] = _fold(word, m[_WORD3])
-    h[22] = _fold(m[_WORD1], _fold(m[_WORD2], c1))
+    h[21] = _fold(expected, c12)
+    h[22] = recent & _MASKED
     h[23] = _fold(word, bracket)
     h[24] = last4 | bracket << _48
     h[25] = classes
     h[26] = c12 | min(m[_WORD_LENGTH], np.uint64(3)) << _16 | np.uint64(min(column, 3)) << _24 | bracket << _48
     h[27] = _fold(word, indirect[np.uint64(65792) + (m[_WORD1] & _2BYTES)])
-    h[28] = _fold(indirect[np.uint64(131328) + (last4 * _ODD >> _48)] & _2BYTES, c1)
-    h[29] = recent & np.uint64((1 << 56) - 1)
+    h[28] = _fold(word, np.uint64(column))
+    h[29] = _fold(above, c12)
     h[30] = expected | c1 << _16 | min(m[_MATCHED], np.uint64(32)) >> np.uint64(3) << _48
     for k in range(state.active.shape[0]):
         state.hashes[k] = _fold(np.uint64(k), h[state.active[k]])
@@ -299,9 +303,8 @@ def _find(slots, h, mask):
 def _learn_node(node, bit, limit):
     """A node after one more bit."""
     p, n = (node & 0x3FFFF) ^ 0x20000, node >> 18 & 63
-    p += (((bit << 18) - p) * np.int64(mixer._RATE[n])) >> 16
-    p = min(max(p, 32), (1 << 18) - 32)
-    return np.int64(_NEXT[(node >> 24) * 2 + bit]) << 24 | min(n + 1, limit) << 18 | (p ^ 0x20000)
+    p += (((bit << 18) - p) * np.int64(mixer._RATE[np.uint64(n)])) >> 16
+    return np.int64(_NEXT[np.uint64((node >> 24) * 2 + bit)]) << 24 | min(n + 1, limit) << 18 | (p ^ 0x20000)
 
 
 @inline
@@ -309,12 +312,10 @@ def _find_slots(state, half):
     """Slots of every context for this half byte; half: 0, or 16 + the first half. Returns how many were known."""
     slots, places, hashes, mask = state.slots, state.places, state.hashes, state.memory[_SLOT_MASK]
     contexts = state.active.shape[0]
-    touched = np.uint32(0)
     for k in range(contexts):  # ask for all cache lines before the first is needed
         h = _fold(hashes[k], np.uint64(half))
         state.keys[k] = h
-        touched ^= slots[(h & mask) << np.uint64(4)]
-    state.memory[_TOUCHED] = np.uint64(touched)
+        prefetch(slots, (h & mask) << np.uint64(4))
     hits = 0
     for k in range(contexts):
         h = state.keys[k]
@@ -348,23 +349,23 @@ def _gather(state, node, c0, bit):
     contexts = state.active.shape[0]
     for k in range(contexts):
         m = 4 * k
-        v = np.int64(slots[places[k] + node])
+        v = np.int64(slots[np.uint64(places[k] + node)])
         cell = -1
         if v == 0:
             x[m], x[m + 1], x[m + 2] = 0, 0, 0
         else:
             cell = k * 256 + (v >> 24)
-            p = np.int64(state.histories[cell]) >> 10
+            p = np.int64(state.histories[np.uint64(cell)]) >> 10
             x[m] = stretch(p)
             x[m + 1] = (p - (1 << 21)) >> 11
             x[m + 2] = stretch(((v & 0x3FFFF) ^ 0x20000) << 4)
         cells[k] = cell
-        run = np.int64(slots[places[contexts + k]])
+        run = np.int64(slots[np.uint64(places[contexts + k])])
         cell = -1
         x[m + 3] = 0
         if run & 255 > 0 and (run >> 8 & 255 | 256) >> (8 - bit) == c0:
             cell = k * 256 + min(run & 255, 31) * 8 + bit
-            g = stretch(np.int64(state.runs[cell]) >> 10)
+            g = stretch(np.int64(state.runs[np.uint64(cell)]) >> 10)
             x[m + 3] = g if run >> (15 - bit) & 1 else -g
         cells[contexts + k] = cell
 
@@ -372,19 +373,18 @@ def _gather(state, node, c0, bit):
 @inline
 def _learn_bit(state, node, bit, y):
     """Every context's node, bit history and run after bit y."""
-    slots, cells, places = state.slots, state.cells, state.places
+    slots, histories, runs, cells, places = state.slots, state.histories, state.runs, state.cells, state.places
     contexts = state.active.shape[0]
     for k in range(contexts):
-        a = places[k] + node
-        v = np.int64(slots[a])
-        slots[a] = _learn_node(v, y, 30)
-        cell = cells[k]
-        if cell >= 0:
-            state.histories[cell] = adapt(np.int64(state.histories[cell]), y, 1000)
-        cell = cells[contexts + k]
-        if cell >= 0:
-            expected = np.int64(slots[places[contexts + k]]) >> (15 - bit) & 1
-            state.runs[cell] = adapt(np.int64(state.runs[cell]), np.int64(expected == y), 1000)
+        a = np.uint64(places[k] + node)
+        slots[a] = _learn_node(np.int64(slots[a]), y, 30)
+        if cells[k] >= 0:
+            cell = np.uint64(cells[k])
+            histories[cell] = adapt(np.int64(histories[cell]), y, 1000)
+        if cells[contexts + k] >= 0:
+            cell = np.uint64(cells[contexts + k])
+            expected = np.int64(slots[np.uint64(places[contexts + k])]) >> (15 - bit) & 1
+            runs[cell] = adapt(np.int64(runs[cell]), np.int64(expected == y), 1000)
 
 
 @inline
@@ -426,12 +426,13 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
     """
     memory, x, rows, outputs, tree = state.memory, state.inputs, state.rows, state.outputs, state.tree
     ring = history.shape[0] - 1
-    experts = x.shape[0] - 8
+    experts = x.shape[0] - _MODEL_INPUTS
     finals, contexts = state.finals, state.active.shape[0]
     modelled = frequencies.shape[0] > 0
     recent = np.int64(memory[_RECENT] & _2BYTES)
     c1, c2 = recent & 255, recent >> 8
     classes = np.int64(memory[_CLASSES] & _BYTE)
+    bracket = np.int64(memory[_BRACKET])
     word_length = min(np.int64(memory[_WORD_LENGTH]), 15)
     _hash_contexts(state, history, i)
     if modelled:
@@ -451,6 +452,9 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         if bit & 3 == 0:
             hits = _find_slots(state, 0 if bit == 0 else c0)
             node = 1
+        order1, order2 = c1 << 8 | c0, 65536 + np.int64(_fold(np.uint64(recent), np.uint64(c0)) & _2BYTES)
+        prepare_refine(state.apms, order1)
+        prepare_refine(state.apms, order2)
         _gather(state, node, c0, bit)
         m = 4 * contexts
         x[m] = stretch(np.int64(state.byte_map[c0]) >> 10)
@@ -463,6 +467,8 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
             x[m + 1], x[m + 2] = (g, sure) if up else (-g, -sure)
         else:
             x[m + 1], x[m + 2] = 0, 0
+        at_match = 131072 + ((expected & 255) << 8 | c0) if length > 0 else c0
+        prepare_refine(state.apms, at_match)
         x[m + 3] = 256
         model = 0
         if modelled:
@@ -479,19 +485,17 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         rows[2] = 512 + c1
         rows[3] = 768 + hits * 8 + bit
         rows[4] = 1024 + classes
-        rows[5] = 1280 + c2
+        rows[5] = 1280 + (bracket if bracket > 0 else c2)
         rows[6] = 1536 + (word_length << 4 | classes >> 4)
-        mix(x, state.weights, rows, outputs)
+        mix(x, state.weights, rows, state.sums, outputs)
         alone = 0
         if modelled:
-            mix(x[:experts], state.weights, rows, state.alone)  # as if the language model had said nothing
+            mix_without(x, state.weights, rows, state.sums, experts, state.alone)
             alone = _final(state.alone, finals, 768 + c0)
         by_hits = 256 + hits * 8 + bit
         a, b = _final(outputs, finals, c0), _final(outputs, finals, by_hits)
         mixed = (a + b) >> 1
-        order2 = 65536 + np.int64(_fold(memory[_RECENT] & _2BYTES, np.uint64(c0)) & _2BYTES)
-        at_match = 131072 + ((expected & 255) << 8 | c0) if length > 0 else c0
-        one = 2 * squash(mixed) + refine(state.apms, c1 << 8 | c0, mixed)
+        one = 2 * squash(mixed) + refine(state.apms, order1, mixed)
         one += 2 * refine(state.apms, order2, mixed) + 3 * refine(state.apms, at_match, mixed)
         one = min(max(one >> 3, 16), (1 << BITS) - 16)
         if decoding:
@@ -503,7 +507,7 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         train(x, state.weights, rows, outputs, y, rate)
         _learn_final(outputs, finals, c0, a, y)
         _learn_final(outputs, finals, by_hits, b, y)
-        learn_refine(state.apms, c1 << 8 | c0, mixed, y, 127)
+        learn_refine(state.apms, order1, mixed, y, 127)
         learn_refine(state.apms, order2, mixed, y, 127)
         learn_refine(state.apms, at_match, mixed, y, 127)
         if modelled:
@@ -583,19 +587,19 @@ def _learn_match(state, history, i, new, expected):
     ring, reach = history.shape[0] - 1, 3 * (history.shape[0] >> 2)
     length, pointer = np.int64(m[_MATCHED]), np.int64(m[_POINTER]) + 1
     if length > 0:
-        length = min(length + 1, 65535) if expected & 255 == new else 0
+        length = min(length + 1, 65535) if expected & 255 == new else np.int64(length >= 16)
     at = np.int64(_fold(m[_RECENT] & _6BYTES, _0) & m[_MATCH_MASK])
     if length > 0 and i - pointer > reach:
         length = 0
-    if length == 0 and i >= _SHORTEST:
+    if length < _SHORTEST and i >= _SHORTEST:
         distance = (i - np.int64(matches[at])) & 0xFFFFFFFF
         if 0 < distance <= min(i, reach):
-            pointer = i - distance
-            most = min(_LONGEST, pointer, reach - distance)
-            while length < most and history[(pointer - 1 - length) & ring] == history[(i - 1 - length) & ring]:
-                length += 1
-            if length < _SHORTEST:
-                length = 0
+            found, seen = i - distance, 0
+            most = min(_LONGEST, found, reach - distance)
+            while seen < most and history[(found - 1 - seen) & ring] == history[(i - 1 - seen) & ring]:
+                seen += 1
+            if seen >= _SHORTEST:
+                length, pointer = seen, found
     matches[at] = i
     m[_MATCHED], m[_POINTER] = np.uint64(length), np.uint64(pointer)
 

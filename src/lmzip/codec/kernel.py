@@ -8,6 +8,9 @@ in ``uint64``, where wrapping is defined, and every literal that meets one is a 
 from __future__ import annotations
 
 import numba
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from .cache import private_cache
 
@@ -26,3 +29,18 @@ def heapless(function):
 def inline(function):
     """Compile a helper, heapless too, that LLVM inlines into every kernel that calls it."""
     return numba.njit(error_model="numpy", nogil=True, _nrt=False, forceinline=True)(function)
+
+
+@intrinsic
+def prefetch(typing, array, index):
+    """prefetch(array, index): ask for the cache line of array[index], of one dimension, before it is needed."""
+
+    def generate(context, builder, signature, arguments):
+        fields = context.make_array(array)(context, builder, arguments[0])
+        place = cgutils.get_item_pointer(context, builder, array, fields, [arguments[1]], wraparound=False)
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.bitcast(place, byte), word(0), word(3), word(1)])
+
+    return numba.void(array, index), generate

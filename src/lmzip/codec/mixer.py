@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kernel import inline
+from .kernel import inline, prefetch
 
 BITS = 22  # of a probability
 LIMIT = 3071  # largest stretch
-BUCKETS = 33  # of an APM row
+BUCKETS, _STEP, _1 = 33, np.uint64(192), np.uint64(1)  # of an APM row: 64 bytes
 _INPUT = 2047
 _ROUND = np.int32(1 << 17)
 _WEIGHT = np.int32((1 << 19) - 1)
@@ -46,31 +46,42 @@ _RATE = np.array([65536 * 2 // (2 * n + 3) for n in range(1024)], np.int32)  # 1
 @inline
 def squash(logit):
     """Probability (22 bits) of a logit (1/256 nat), which is clamped to +-3071."""
-    return np.int64(_SQUASH[min(max(logit, -LIMIT), LIMIT) + LIMIT])
+    return np.int64(_SQUASH[np.uint64(min(max(logit, -LIMIT), LIMIT) + LIMIT)])
 
 
 @inline
 def stretch(probability):
     """Logit (1/256 nat, within +-2047) of a probability of 22 bits."""
-    return np.int64(_STRETCH[probability >> 10])
+    return np.int64(_STRETCH[np.uint64(probability >> 10)])
 
 
 @inline
 def adapt(cell, bit, limit):
     """A probability (22 bits) and its count (10 bits) after one more bit, at rate 1 / (count + 1.5)."""
     p, n = cell >> 10, cell & 1023
-    p += ((bit << BITS) - p) * np.int64(_RATE[n]) >> 16
+    p += ((bit << BITS) - p) * np.int64(_RATE[np.uint64(n)]) >> 16
     return p << 10 | min(n + 1, limit)
 
 
 @inline
-def mix(inputs, weights, rows, outputs):
-    """Dot products (logits, clamped) of int32 `inputs` with the weight sets that `rows` selects."""
+def mix(inputs, weights, rows, sums, outputs):
+    """Dot products of int32 `inputs` with the weight sets that `rows` selects: as sums, and as logits, clamped."""
     for k in range(rows.shape[0]):
         row, total = np.uint64(rows[k]), _0
         for j in range(inputs.shape[0]):
             total = np.int32(total + (np.int32(inputs[j] * weights[row, j]) >> _8))
+        sums[k] = total
         outputs[k] = min(max((np.int64(total) + 128) >> 8, -LIMIT), LIMIT)
+
+
+@inline
+def mix_without(inputs, weights, rows, sums, first, outputs):
+    """What `mix` gives if the inputs from `first` on are silent."""
+    for k in range(rows.shape[0]):
+        row, total = np.uint64(rows[k]), np.int64(sums[k])
+        for j in range(first, inputs.shape[0]):
+            total -= np.int64(np.int32(inputs[j] * weights[row, j]) >> _8)
+        outputs[k] = min(max((total + 128) >> 8, -LIMIT), LIMIT)
 
 
 @inline
@@ -88,22 +99,28 @@ def train(inputs, weights, rows, outputs, bit, rate):
 
 @inline
 def refine(table, row, logit):
-    """An adaptive map of one probability: table[row] interpolated at `logit` (APM, 33 buckets, 22 bits)."""
-    place = logit + LIMIT + 1
-    bucket = row * BUCKETS + place // 192
-    part = place % 192
-    low, high = np.int64(table[bucket]) >> 10, np.int64(table[bucket + 1]) >> 10
+    """An adaptive map of one probability: table[row] interpolated at `logit` (APM, 16 buckets, 22 bits)."""
+    place = np.uint64(logit + LIMIT + 1)
+    bucket, part = np.uint64(row * BUCKETS) + place // _STEP, np.int64(place % _STEP)
+    low, high = np.int64(table[bucket]) >> 10, np.int64(table[bucket + _1]) >> 10
     return (low * (192 - part) + high * part) // 192
+
+
+@inline
+def prepare_refine(table, row):
+    """Ask for the row that `refine` will need."""
+    for bucket in range(0, BUCKETS + 15, 16):
+        prefetch(table, np.uint64(row * BUCKETS + min(bucket, BUCKETS - 1)))
 
 
 @inline
 def learn_refine(table, row, logit, bit, limit):
     """Move the bucket nearest to `logit` towards `bit`."""
-    bucket = row * BUCKETS + (logit + LIMIT + 1 + 96) // 192
+    bucket = np.uint64(row * BUCKETS) + np.uint64(logit + LIMIT + 1 + 96) // _STEP
     table[bucket] = adapt(np.int64(table[bucket]), bit, limit)
 
 
 def apm(rows):
-    """Identity maps, uint32[rows * 33]."""
+    """Identity maps, uint32[rows * 16]."""
     logit = np.clip(np.arange(BUCKETS) * 192 - LIMIT - 1, -LIMIT, LIMIT)
     return np.tile((_SQUASH[logit + LIMIT].astype(np.uint32)) << 10 | 6, rows)

@@ -43,8 +43,8 @@ class ModelSettings:
 class ExpertSettings:
     """What a receiver must know of the experts: log2 of the most slots, and which contexts are used, a bit for each."""
 
-    slot_bits: int = 22
-    contexts: int = sum(1 << k for k in (*range(6), *range(7, 18), 19, 20, *range(23, 28), 30))
+    slot_bits: int = 23
+    contexts: int = sum(1 << k for k in (*range(29), 30))
 
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {"slot_bits": (10, 26), "contexts": (1, (1 << 31) - 1)}
 
