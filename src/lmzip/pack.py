@@ -23,7 +23,7 @@ from pathlib import Path
 from .codec.message import Header
 
 FOLDER = Path(__file__).parent / "codec"
-EXPERTS, MODEL = {"experts", "mixer"}, {"exact", "learner", "model", "product", "rng"}
+EXPERTS, MODEL = {"experts", "mixer", "numeric"}, {"exact", "learner", "model", "product", "rng"}
 LEFT_OUT = {"model": {*EXPERTS, "mixed"}, "experts": {*MODEL, "mixed"}, "whole": set()}
 START = "__main__.py"
 

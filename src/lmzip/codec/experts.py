@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import mixer
+from . import mixer, numeric
 from .coder import FINE, decode, decode_bit, decode_target, encode, encode_bit, log2
 from .kernel import heapless, inline, prefetch
 from .mixer import BITS, adapt, learn_refine, mix, mix_without, prepare_refine, refine, squash, stretch, train
+from .numeric import SAMPLED, learn_sample, prepare, sample_inputs, watch
 from .settings import ExpertSettings
 
 MIX, EXPERTS, MODEL = range(3)  # rows of State.ledger
@@ -49,6 +50,10 @@ class State(NamedTuple):
     finals: np.ndarray  # int32[rows, K]: second layer
     apms: np.ndarray  # uint32: maps that refine the mix
     model_apm: np.ndarray  # uint32: maps that refine the language model's probability
+    sampled: np.ndarray  # int64[43]: the kind of samples found and what is expected, see numeric.py
+    errors: np.ndarray  # int64[2^15 + 128]: the last errors, 1/16 sample; means by predictor and class, 2^-12
+    systems: np.ndarray  # float64[2, 4, 26, 24]: least squares by predictor and channel
+    sample_weights: np.ndarray  # int32[rows, 64]: first layer where samples are coded
     active: np.ndarray  # int64[N]: which contexts are used
     contexts: np.ndarray  # uint64[CONTEXTS], and from here on scratch
     hashes: np.ndarray  # uint64[N]
@@ -56,11 +61,13 @@ class State(NamedTuple):
     places: np.ndarray  # int64[2N]: slot of this half byte, of the run
     cells: np.ndarray  # int64[2N]: cells of histories and runs that were asked
     inputs: np.ndarray  # int32[E]
+    sample_inputs: np.ndarray  # int32[64]
     rows: np.ndarray  # int64[K]: selected weight sets
     sums: np.ndarray  # int32[K]
     outputs: np.ndarray  # int64[K]
     alone: np.ndarray  # int64[K]: outputs without the language model
     tree: np.ndarray  # int64[512]: the language model's distribution as a binary tree
+    solving: np.ndarray  # float64[26, 24]: a system being solved
 
 
 # Places in State.memory
@@ -145,7 +152,7 @@ class Experts:
         weights[:, : 4 * contexts + 3] = 3000
         weights[:, 1 : 4 * contexts : 4] = 0
         weights[:, inputs - _MODEL_INPUTS :] = 6500 * language_model
-        finals = np.zeros((768 + 256 * language_model, sets), np.int32)
+        finals = np.zeros((1280, sets), np.int32)
         finals[:, :sets] = 65536 // sets
         space = np.zeros(((1 << settings.slot_bits) + contexts + 1) * 16, np.uint32)
         aligned = -(space.ctypes.data // 4) % 16
@@ -163,6 +170,7 @@ class Experts:
             finals=finals,
             apms=mixer.apm(3 * 65536),
             model_apm=mixer.apm(256 * language_model),
+            **numeric.arrays(language_model),
             active=active,
             contexts=np.zeros(CONTEXTS, np.uint64),
             hashes=np.zeros(contexts, np.uint64),
@@ -175,6 +183,7 @@ class Experts:
             outputs=np.zeros(sets, np.int64),
             alone=np.zeros(sets, np.int64),
             tree=np.zeros(512, np.int64),
+            solving=np.zeros((numeric.TAPS + 2, numeric.TAPS)),
         )
         self.state.memory[_SLOT_MASK] = (1 << min(_FIRST_SLOTS, settings.slot_bits)) - 1
         self.state.memory[_MATCH_MASK] = (1 << _FIRST_MATCHES) - 1
@@ -308,10 +317,9 @@ def _learn_node(node, bit, limit):
 
 
 @inline
-def _find_slots(state, half):
+def _find_slots(state, contexts, half):
     """Slots of every context for this half byte; half: 0, or 16 + the first half. Returns how many were known."""
     slots, places, hashes, mask = state.slots, state.places, state.hashes, state.memory[_SLOT_MASK]
-    contexts = state.active.shape[0]
     for k in range(contexts):  # ask for all cache lines before the first is needed
         h = _fold(hashes[k], np.uint64(half))
         state.keys[k] = h
@@ -343,10 +351,9 @@ def _find_slots(state, half):
 
 
 @inline
-def _gather(state, node, c0, bit):
+def _gather(state, contexts, x, node, c0, bit):
     """Inputs of the mixer for the next bit: four for each context."""
-    slots, x, cells, places = state.slots, state.inputs, state.cells, state.places
-    contexts = state.active.shape[0]
+    slots, cells, places = state.slots, state.cells, state.places
     for k in range(contexts):
         m = 4 * k
         v = np.int64(slots[np.uint64(places[k] + node)])
@@ -371,10 +378,9 @@ def _gather(state, node, c0, bit):
 
 
 @inline
-def _learn_bit(state, node, bit, y):
+def _learn_bit(state, contexts, node, bit, y):
     """Every context's node, bit history and run after bit y."""
     slots, histories, runs, cells, places = state.slots, state.histories, state.runs, state.cells, state.places
-    contexts = state.active.shape[0]
     for k in range(contexts):
         a = np.uint64(places[k] + node)
         slots[a] = _learn_node(np.int64(slots[a]), y, 30)
@@ -425,16 +431,25 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
     message: uint8 (writable), written at the coder's position with room, or read.
     """
     memory, x, rows, outputs, tree = state.memory, state.inputs, state.rows, state.outputs, state.tree
-    ring = history.shape[0] - 1
-    experts = x.shape[0] - _MODEL_INPUTS
-    finals, contexts = state.finals, state.active.shape[0]
+    ring, numbers = history.shape[0] - 1, state.sampled
+    finals, weights, contexts = state.finals, state.weights, state.active.shape[0]
     modelled = frequencies.shape[0] > 0
     recent = np.int64(memory[_RECENT] & _2BYTES)
     c1, c2 = recent & 255, recent >> 8
     classes = np.int64(memory[_CLASSES] & _BYTE)
     bracket = np.int64(memory[_BRACKET])
     word_length = min(np.int64(memory[_WORD_LENGTH]), 15)
-    _hash_contexts(state, history, i)
+    near = c1
+    sampled = i >= numbers[numeric.FIRST] and contexts >= SAMPLED
+    if sampled:
+        x, weights, contexts = state.sample_inputs, state.sample_weights, SAMPLED
+        prepare(numbers, state.errors, state.systems, state.solving[numeric.TAPS + 1], state.contexts, history, i)
+        for k in range(contexts):
+            state.hashes[k] = _fold(np.uint64(64 + k), state.contexts[k])
+        near = numbers[numeric.EXPECTED]
+    else:
+        _hash_contexts(state, history, i)
+    experts = x.shape[0] - _MODEL_INPUTS
     if modelled:
         for j in range(256):
             tree[256 + j] = np.int64(frequencies[t, j])
@@ -446,16 +461,16 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         expected = np.int64(history[np.int64(memory[_POINTER]) & ring]) | 256
     rate = max(10, 32 >> min(i >> 17, 20))
     byte = 0 if decoding else np.int64(history[i & ring])
-    c0, node, hits = 1, 1, 0
+    c0, node, hits = np.int64(1), np.int64(1), 0
     cost, cost_alone = 0, 0
     for bit in range(8):
         if bit & 3 == 0:
-            hits = _find_slots(state, 0 if bit == 0 else c0)
-            node = 1
-        order1, order2 = c1 << 8 | c0, 65536 + np.int64(_fold(np.uint64(recent), np.uint64(c0)) & _2BYTES)
+            hits = _find_slots(state, contexts, 0 if bit == 0 else c0)
+            node = np.int64(1)
+        order1, order2 = near << 8 | c0, 65536 + np.int64(_fold(np.uint64(recent), np.uint64(c0)) & _2BYTES)
         prepare_refine(state.apms, order1)
         prepare_refine(state.apms, order2)
-        _gather(state, node, c0, bit)
+        _gather(state, contexts, x, node, c0, bit)
         m = 4 * contexts
         x[m] = stretch(np.int64(state.byte_map[c0]) >> 10)
         length = 0
@@ -487,13 +502,28 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         rows[4] = 1024 + classes
         rows[5] = 1280 + (bracket if bracket > 0 else c2)
         rows[6] = 1536 + (word_length << 4 | classes >> 4)
-        mix(x, state.weights, rows, state.sums, outputs)
+        own, own_hits = 0, 256
+        if sampled:
+            sample_inputs(numbers, c1, c0, bit, x)
+            phase = numbers[numeric.PHASE]
+            place = phase << 3 | bit
+            rows[0] = phase << 8 | c0
+            rows[1] += 256
+            rows[2] = 768 + (numbers[numeric.CLASS] << 4 | place)
+            rows[3] += 1024
+            rows[4] = 2048 + (numbers[numeric.CHANNEL] << 8 | (near & 15) << 4 | place)
+            rows[5] = 3072 + (numbers[numeric.APART] << 4 | place)
+            rows[6] = 4096 + (near >> 3 << 4 | place)
+            if rows.shape[0] > SETS:
+                rows[SETS] += 2816
+            own, own_hits = 512, 1024
+        mix(x, weights, rows, state.sums, outputs)
         alone = 0
         if modelled:
-            mix_without(x, state.weights, rows, state.sums, experts, state.alone)
+            mix_without(x, weights, rows, state.sums, experts, state.alone)
             alone = _final(state.alone, finals, 768 + c0)
-        by_hits = 256 + hits * 8 + bit
-        a, b = _final(outputs, finals, c0), _final(outputs, finals, by_hits)
+        by_c0, by_hits = own + c0, own_hits + hits * 8 + bit
+        a, b = _final(outputs, finals, by_c0), _final(outputs, finals, by_hits)
         mixed = (a + b) >> 1
         one = 2 * squash(mixed) + refine(state.apms, order1, mixed)
         one += 2 * refine(state.apms, order2, mixed) + 3 * refine(state.apms, at_match, mixed)
@@ -504,8 +534,8 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
             y = byte >> (7 - bit) & 1
             encode_bit(coder_state, message, np.uint64(one), np.uint64(BITS), np.uint64(y))
         cost += _cost(one, BITS, y)
-        train(x, state.weights, rows, outputs, y, rate)
-        _learn_final(outputs, finals, c0, a, y)
+        train(x, weights, rows, outputs, y, rate)
+        _learn_final(outputs, finals, by_c0, a, y)
         _learn_final(outputs, finals, by_hits, b, y)
         learn_refine(state.apms, order1, mixed, y, 127)
         learn_refine(state.apms, order2, mixed, y, 127)
@@ -514,7 +544,7 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
             learn_refine(state.model_apm, c0, model, y, 64)
             cost_alone += _cost(min(max(squash(alone), 16), (1 << BITS) - 16), BITS, y)
             _learn_final(state.alone, finals, 768 + c0, alone, y)
-        _learn_bit(state, node, bit, y)
+        _learn_bit(state, contexts, node, bit, y)
         state.byte_map[c0] = adapt(np.int64(state.byte_map[c0]), y, 255)
         if length > 0:
             hit = np.int64((expected >> (7 - bit) & 1) == y)
@@ -528,15 +558,16 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         _charge(state.ledger, MODEL, (24 << FINE) - log2(tree[c0]))
     if decoding:
         history[i & ring] = byte
-    _learn_byte(state, history, i, byte, expected)
+    _learn_byte(state, contexts, history, i, byte, expected)
+    if sampled:
+        learn_sample(numbers, state.errors, state.systems, state.solving, history, i)
     return byte
 
 
 @inline
-def _learn_byte(state, history, i, new, expected):
+def _learn_byte(state, contexts, history, i, new, expected):
     """Everything that is learnt once a byte, after the byte `new` at position i."""
     slots = state.slots
-    contexts = state.active.shape[0]
     for k in range(contexts):
         a = state.places[contexts + k]
         run = np.int64(slots[a])
@@ -675,9 +706,11 @@ def _code_segment(state, history, start, stop, frequencies, coder_state, message
 
 def encode_segment(state, history, start, stop, frequencies, coder_state, message):
     """Code history[start:stop] (absolute positions); frequencies: uint32[stop - start, 256] or [0, 256]."""
+    watch(state.sampled, state.tree, history, start)
     _code_segment(state, history, start, stop, frequencies, coder_state, message, False)
 
 
 def decode_segment(state, history, start, stop, coder_state, message):
     """Write history[start:stop] from a message coded without a language model."""
+    watch(state.sampled, state.tree, history, start)
     _code_segment(state, history, start, stop, _NO_MODEL, coder_state, message, True)

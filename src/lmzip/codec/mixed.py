@@ -7,6 +7,7 @@ import numpy as np
 from .experts import MIX, Experts, code_byte
 from .kernel import heapless
 from .model import Model, hash_contexts, step
+from .numeric import watch
 
 
 @heapless
@@ -30,5 +31,6 @@ def decode_segment(
 ) -> int:
     """Read `count` positions of one stream into the history; returns their code length."""
     before, bits, past = int(experts.state.ledger[MIX]), model.settings.table_bits, int(model.past[0])
+    watch(experts.state.sampled, experts.state.tree, history, int(position[0]))
     _decode(model.net, model.caches, past, bits, history, begin, position, count, experts.state, state, message)
     return int(experts.state.ledger[MIX]) - before
