@@ -19,6 +19,7 @@ import pytest
 import lmzip
 from lmzip import pack
 from lmzip.cli import main, parsers
+from lmzip.sender import Sender
 
 REAL = [sys.executable, "-m", "lmzip"]
 TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
@@ -209,6 +210,16 @@ def test_long_work_is_announced(run, tmp_path):
     result = run("encode", path)
     assert re.search(r"this takes about \d+ (s|min|h) and up to [\d,]+ MB", result.stderr)
     assert "this takes" not in run("encode", path, "-q", "-f").stderr
+    assert re.search(r"this takes up to [\d,]+ MB of memory, and about \d+ s per MB", run("encode", stdin=b"a").stderr)
+
+
+def test_what_an_interruption_may_cost_is_said(run, tmp_path, monkeypatch):
+    """Several processes have no checkpoints inside frames."""
+    monkeypatch.setattr(Sender, "run_parallel", lambda self, source, count, resume: self.run(source, resume))
+    options = ["-c", "--independent-frames", "--frame-size", "16M"]
+    assert "a frame takes about" in run("encode", *options, "-T", "2", stdin=b"a").stderr
+    assert "a frame takes about" not in run("encode", *options, stdin=b"a").stderr
+    assert "a frame takes about" not in run("encode", *options[:2], "-T", "2", stdin=b"a").stderr
 
 
 def test_nothing_but_the_archive_is_written_when_quiet(run, book):

@@ -31,6 +31,7 @@ from .errors import (
 from .files import SUFFIX, Input, Output
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+AT_STAKE = 300.0  # seconds of work that an interruption may cost without a word
 LONG = 10.0  # seconds of work from which the expected time is said in advance
 
 HELP = {
@@ -73,6 +74,7 @@ examples:
   lmzip encode - -o book.txt.lmz              from standard input
 
 Memory does not grow with the input. Work that takes long is announced with its time and memory, before it begins.
+With independent frames and -T, every process takes that memory, and checkpoints lie between frames.
 """,
     "decode": """\
 examples:
@@ -531,12 +533,11 @@ def _announce(args: argparse.Namespace, header: Any, total: int | None, threads:
 
     processes = threads if header.independent_frames else 1
     memory = f"{processes * limits.memory(header, total) / limits.MB:,.0f} MB of memory"
+    if processes > 1 and (frame := limits.seconds(header, header.frame_size)) > AT_STAKE:
+        text = "checkpoints lie between frames when there are several processes, and a frame takes about"
+        say(args, f"{text} {limits.readable_time(frame)}; a smaller --frame-size leaves less to do again")
     if total is None:
-        if args.verbose:
-            say(
-                args,
-                f"this takes up to {memory}, and about {limits.seconds(header, 10**6):.0f} s per MB",
-            )
+        say(args, f"this takes up to {memory}, and about {limits.seconds(header, 10**6):.0f} s per MB")
     elif (time := limits.seconds(header, total) / processes) > LONG or args.verbose:
         say(args, f"this takes about {limits.readable_time(time)} and up to {memory}")
 
