@@ -137,6 +137,10 @@ def test_an_interrupted_run_is_not_lost_by_mistake(toy_predictor, run, text, tmp
     result = run("encode", path)
     assert result.status == 1
     assert "add --resume to go on" in result.stderr
+    result = run("encode", path, "--resume", "--seed", "1")
+    assert result.status == 2
+    assert "repeat those, or begin again with -f" in result.stderr
+    assert state.exists()
     assert run("encode", path, "-f").status == 0
     assert not state.exists()
 
@@ -189,12 +193,13 @@ def kill_often(command: list[str], result: Path, expected: bytes, count: int, ch
     took = time.monotonic() - started
     while kills < count:
         result.unlink(missing_ok=True)
-        status = None
+        status, patience = None, took
         while status != 0:
             resumed += snapshot.exists()
+            patience *= 1.1  # starting and resuming alone may take longer than the whole did
             with subprocess.Popen([*command, "--resume"], stderr=subprocess.DEVNULL) as process:
                 try:
-                    process.wait(took * choose.uniform(0.1, 1.1))
+                    process.wait(patience * choose.uniform(0.1, 1.1))
                 except subprocess.TimeoutExpired:
                     process.kill()
             status = process.returncode
