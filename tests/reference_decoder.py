@@ -15,6 +15,7 @@ import math
 import struct
 import sys
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache as cached
 from operator import add, mul, sub
@@ -838,7 +839,6 @@ def learn_node(node: int, bit: int, limit: int) -> int:
     """A bit history, a count of 6 bits, a probability of 18 after one more bit."""
     p, n = (node & 0x3FFFF) ^ 0x20000, node >> 18 & 63
     p += ((bit << 18) - p) * RATE[n] >> 16
-    p = max(32, min((1 << 18) - 32, p))
     return NEXT[2 * (node >> 24) + bit] << 24 | min(n + 1, limit) << 18 | p ^ 0x20000
 
 
@@ -862,15 +862,16 @@ class Experts:
         self.slot_bits, self.modelled = settings.slot_bits, modelled
         self.active = [k for k in range(31) if settings.contexts >> k & 1]
         count = len(self.active)
-        self.inputs = (4 * count + 4 + 7) // 8 * 8  # without the language model's
+        self.inputs = (4 * count + 4 + 2 + 31) // 32 * 32  # the last two are the language model's
         sets = 7 + modelled
         names = (
             "seen slot_mask match_mask recent classes word word1 word2 word3 word_length before_word "
-            "line line_above first bracket pointer matched touched raw spent"
+            "line line_above first bracket pointer matched raw spent"
         )
         self.m = SimpleNamespace(**dict.fromkeys(names.split(), 0))
         self.m.slot_mask, self.m.match_mask = (1 << min(18, settings.slot_bits)) - 1, (1 << 16) - 1
         self.ledger = [0] * 6
+        self.sampled = [0] * 4 + [1 << 62, -1, 8192, 4] + [0] * 35
         self.slots: dict[int, int] = {}  # cells that are not 0, by 16 · slot + node; so are matches and indirect
         self.matches: dict[int, int] = {}
         self.indirect: dict[int, int] = {}
@@ -878,15 +879,36 @@ class Experts:
         self.histories = (fresh + [0] * (256 - len(fresh))) * count
         self.runs = [3 << 30] * (256 * count)
         self.byte_map, self.match_map = [1 << 31] * 256, [3 << 30] * 64
-        row = [4000, 0, 4000, 4000] * count + [4000] * 3 + [0] * (self.inputs - 4 * count - 3)
-        row += [6500 * modelled] * 2 + [0] * 6
+        row = [3000, 0, 3000, 3000] * count + [3000] * 3
+        row += [0] * (self.inputs - 2 - len(row)) + [6500 * modelled] * 2
         self.weights = [list(row) for _ in range(2048)]
-        self.finals = [[65536 // sets] * sets for _ in range(768 + 256 * modelled)]
+        self.finals = [[65536 // sets] * sets for _ in range(1280)]
         self.apms: dict[int, int] = {}  # where they differ from the identity
         self.model_apm = APM * (256 * modelled)
 
     def forget(self) -> None:
         self.m.matched = 0
+
+    def watch(self, known: bytearray, start: int) -> None:
+        """Before a segment: samples of images and audio are found by statistics or headers, and refused here."""
+        s = self.sampled
+        for i in range(max(s[7], start - 4096), start + 1):
+            if known[i - 4 : i] == b"fmt ":
+                s[8] = i
+            elif (
+                known[i - 4 : i] == b"data"
+                and 0 < s[8] > i - 999
+                or 8 < i < 64
+                and known[:1] + known[i - 1 : i] == b"P\n"
+            ):
+                raise Refused("audio and images are not implemented here")
+        s[7] = start + 1
+        if start >= s[6]:
+            s[6] = start + 4096
+            counts = Counter((j & 1, known[j]) for j in range(start - 4096, start)).values()
+            if sum(v * ((11 << 32) - log2(v)) for v in counts) // 8 * 7 >= 2048 << 32:
+                raise Refused("statistics of samples are not implemented here")
+            s[5] = -1
 
     def grow(self, position: int) -> None:
         """Double the tables that the segment at `position` will fill."""
@@ -915,7 +937,7 @@ class Experts:
             last4,
             recent & (1 << 40) - 1,
             word,
-            recent & (1 << 48) - 1,
+            fold(m.word1, m.word2),
             fold(word, m.word1),
             recent,
             fold(word, c1 | m.word2 << 8 & MASK64),
@@ -927,18 +949,18 @@ class Experts:
             above | column << 8 | c1 << 16,
             fold(word, m.first | c1 << 8),
             fold(word, fold(m.word1, m.word2)),
-            recent >> 8 & 0xFFFFFF,
+            recent >> 16 & 0xFFFFFF,
             fold(m.word1, c12),
             fold(word, m.before_word),
-            fold(word, m.word3),
-            fold(m.word1, fold(m.word2, c1)),
+            fold(expected, c12),
+            recent & 0xF0F0F0FFFF,
             fold(word, m.bracket),
             last4 | m.bracket << 48,
             classes,
             c12 | min(m.word_length, 3) << 16 | min(column, 3) << 24 | m.bracket << 48,
             fold(word, after(65792 + (m.word1 & 0xFFFF), 0)),
-            fold(after(131328 + ((last4 * ODD & MASK64) >> 48), 0) & 0xFFFF, c1),
-            recent & (1 << 56) - 1,
+            fold(word, column),
+            fold(above, c12),
             expected | c1 << 16 | min(m.matched, 32) >> 3 << 48,
         ]
         return [fold(k, h[context]) for k, context in enumerate(self.active)]
@@ -963,9 +985,6 @@ class Experts:
         """The place of every context's slot for this half byte; how many were known."""
         slots, places = self.slots, []
         keys = [fold(h, half) for h in hashes]
-        self.m.touched = 0
-        for key in keys:
-            self.m.touched ^= slots.get((key & self.m.slot_mask) << 4, 0)
         for k, key in enumerate(keys):
             if half == 0:
                 a = self.find(key)
@@ -1051,7 +1070,7 @@ class Experts:
 
     def code_byte(self, known: bytearray, i: int, f: Sequence[int] | None, coder: RangeDecoder) -> None:
         """Predict, decode and learn byte i; f: the language model's frequencies."""
-        m, experts = self.m, self.inputs
+        m, experts = self.m, self.inputs - 2
         c1, c2, classes = m.recent & 255, m.recent >> 8 & 255, m.classes & 255
         word_length, rate = min(m.word_length, 15), max(10, 32 >> min(i >> 17, 20))
         hashes, run_places = self.contexts(known, i), []
@@ -1075,9 +1094,9 @@ class Experts:
             else:
                 x += [0, 0]
             x.append(256)
-            x += [0] * (experts + 8 - len(x))
+            x += [0] * (self.inputs - len(x))
             rows = [
-                c0, 256 + length * 8 + bit, 512 + c1, 768 + hits * 8 + bit, 1024 + classes, 1280 + c2,
+                c0, 256 + length * 8 + bit, 512 + c1, 768 + hits * 8 + bit, 1024 + classes, 1280 + (m.bracket or c2),
                 1536 + (word_length << 4 | classes >> 4),
             ]  # fmt: skip
             if f:
@@ -1165,18 +1184,19 @@ class Experts:
         m, reach = self.m, 3 << 22
         length, pointer = m.matched, m.pointer + 1
         if length:
-            length = min(length + 1, 65535) if expected & 255 == new else 0
+            length = min(length + 1, 65535) if expected & 255 == new else int(length >= 16)
         if length and i - pointer > reach:
             length = 0
         at = fold(m.recent & (1 << 48) - 1, 0) & m.match_mask
-        if not length and i >= 6:
+        if length < 6 and i >= 6:
             distance = i - self.matches.get(at, 0) & 0xFFFFFFFF
             if 0 < distance <= min(i, reach):
-                pointer = i - distance
-                most = min(400, pointer, reach - distance)
-                while length < most and known[pointer - 1 - length] == known[i - 1 - length]:
-                    length += 1
-                length = length if length >= 6 else 0
+                found, seen = i - distance, 0
+                most = min(400, found, reach - distance)
+                while seen < most and known[found - 1 - seen] == known[i - 1 - seen]:
+                    seen += 1
+                if seen >= 6:
+                    length, pointer = seen, found
         self.matches[at] = i
         m.matched, m.pointer = length, pointer
 
@@ -1234,6 +1254,12 @@ class Experts:
         yield "experts.weights", b"".join(dense("i", row) for row in self.weights)
         yield "experts.finals", b"".join(dense("i", row) for row in self.finals)
         yield "experts.model_apm", dense("I", self.model_apm)
+        yield "experts.sampled", dense("q", self.sampled)
+        means = [((4 + k % 4) << k // 4) * 85 for k in range(64)]
+        yield "experts.errors", dense("q", [0] * (1 << 15) + means * 2)
+        yield "experts.systems", bytes(8 * 2 * 4 * 26 * 24)
+        row = [4000, 0, 4000, 4000] * 8 + [4000] * 3 + [0] + [6000] * 26 + [6500 * self.modelled] * 2
+        yield "experts.sample_weights", dense("i", row) * 4744
 
 
 def bit_cost(p1: int, y: int) -> int:
@@ -1282,6 +1308,7 @@ class Predictor:
                 positions = [start + done] * streams
             if self.experts:
                 self.experts.grow(positions[0])
+                self.experts.watch(self.known, positions[0])
             nll += self.decode_segment(coder, begins, positions, first, count)
             done += count * (streams - first)
             if self.model and whole:
