@@ -895,12 +895,9 @@ class Experts:
         for i in range(max(s[7], start - 4096), start + 1):
             if known[i - 4 : i] == b"fmt ":
                 s[8] = i
-            elif (
-                known[i - 4 : i] == b"data"
-                and 0 < s[8] > i - 999
-                or 8 < i < 64
-                and known[:1] + known[i - 1 : i] == b"P\n"
-            ):
+            wav = known[i - 4 : i] == b"data" and 0 < s[8] > i - 999
+            pnm = 8 < i < 64 and known[:1] + known[i - 1 : i] == b"P\n"
+            if wav or pnm:
                 raise Refused("audio and images are not implemented here")
         s[7] = start + 1
         if start >= s[6]:
