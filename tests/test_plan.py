@@ -89,10 +89,10 @@ def test_auto_takes_the_smallest_archive_that_the_time_allows(run, book, pace):
     slow = run("encode", "--time", "70s", "--no-code", "-c", book)
     assert preset_of(slow.stdout) == presets.header("fast") and "auto: preset fast, " in slow.stderr
     rich = run("encode", "--time", "9h", "--no-code", "-c", book)
-    assert preset_of(rich.stdout) == presets.header("max")
+    assert preset_of(rich.stdout) == presets.header("default")
     # The code counts: where the model gains less than its code takes, it is not the best.
     assert preset_of(run("encode", "--time", "9h", "-c", book).stdout) == presets.header("fast")
-    again = run("encode", "--preset", "max", "--no-code", "-c", book)
+    again = run("encode", "--preset", "default", "--no-code", "-c", book)
     assert again.stdout == rich.stdout, "an archive that auto chose is that preset's archive"
 
 
@@ -124,7 +124,7 @@ def test_an_interrupted_auto_goes_on_with_the_preset_it_had(run, book, monkeypat
     monkeypatch.setattr(plan, "sample", lambda *_: pytest.fail("the choice has been made"))
     assert run(*options, "--resume").status == 0
     archive = book.with_name("book.txt.lmz").read_bytes()
-    assert archive == run("encode", book, "--preset", "max", "--no-code", "-c").stdout
+    assert archive == run("encode", book, "--preset", "default", "--no-code", "-c").stdout
 
 
 @pytest.mark.parametrize(

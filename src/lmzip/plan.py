@@ -38,7 +38,7 @@ class Relation:
 RELATIONS = {
     "fast": Relation(1.0, 1.0, 1.0),
     "default": Relation(0.992, 8.0, 5.0),
-    "max": Relation(0.985, 70.0, 7.0),
+    "max": Relation(0.994, 75.0, 7.0),
 }
 
 
