@@ -22,7 +22,10 @@ def kernel(function, **options):
 
 
 def heapless(function):
-    """A kernel that makes no array: numba then counts no references to those it is given, which costs atomic steps."""
+    """A kernel that makes no array: numba then counts no references to those it is given, which costs atomic steps.
+
+    What it is the first to call is compiled in the same way, so that must make no array either.
+    """
     return kernel(function, _nrt=False)
 
 

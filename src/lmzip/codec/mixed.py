@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from .experts import MIX, Experts, code_byte
-from .kernel import heapless
+from .kernel import kernel
 from .model import Model, hash_contexts, step
 from .numeric import watch
 
 
-@heapless
+@kernel
 def _decode(net, caches, past, table_bits, history, begin, position, count, experts, state, message):
     """Read `count` positions of one stream, the language model's prediction of each mixed with the experts'."""
     for t in range(count):
