@@ -32,7 +32,7 @@ def random_header(choose: random.Random) -> Header:
         window=choose.choice([4, 8, 32]),
         table_bits=choose.randint(8, 10),
     )
-    experts = ExpertSettings(slot_bits=choose.randint(10, 14), contexts=choose.randrange(1, 1 << choose.randint(1, 31)))
+    experts = ExpertSettings(slots=choose.randint(1, 16), contexts=choose.randrange(1, 1 << choose.randint(1, 31)))
     kind = choose.randrange(3)
     segment = choose.choice([1, 2, 5, 8, 16, 33, 64])
     streams = choose.choice([1, 1, 2, 3]) if kind == 0 else 1

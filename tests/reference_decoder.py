@@ -87,7 +87,7 @@ def read_header(cursor: Cursor) -> SimpleNamespace:
             layers=(1, 128), width=(16, 512), heads=(1, 128), hidden=(16, 2048), window=(4, 1024), table_bits=(8, 24)
         )
     if header.flags & 4:
-        header.experts = cursor.fields(slot_bits=(10, 26), contexts=(1, (1 << 31) - 1))
+        header.experts = cursor.fields(slots=(1, 1 << 16), contexts=(1, (1 << 31) - 1))
     if header.flags & 8 or cursor.at != end or header.frame_size % (header.streams * header.segment):
         raise Refused("settings that this decoder does not know")
     cursor.check()
@@ -859,22 +859,24 @@ class Experts:
     """State of contexts, match model and mixer. `m` has the names of the state's first array, in its order."""
 
     def __init__(self, settings: SimpleNamespace, modelled: bool) -> None:
-        self.slot_bits, self.modelled = settings.slot_bits, modelled
+        self.modelled = modelled
         self.active = [k for k in range(31) if settings.contexts >> k & 1]
         count = len(self.active)
         self.inputs = (4 * count + 4 + 2 + 31) // 32 * 32  # the last two are the language model's
         sets = 7 + modelled
         names = (
-            "seen slot_mask match_mask recent classes word word1 word2 word3 word_length before_word "
-            "line line_above first bracket pointer matched raw spent"
+            "seen slots slot_mask match_mask recent classes word word1 word2 word_length before_word "
+            "line line_above first bracket pointer matched raw spent letters operand opcode target"
         )
         self.m = SimpleNamespace(**dict.fromkeys(names.split(), 0))
-        self.m.slot_mask, self.m.match_mask = (1 << min(18, settings.slot_bits)) - 1, (1 << 16) - 1
+        self.m.slots, self.m.match_mask = settings.slots << 10, (1 << 16) - 1
+        self.m.slot_mask = (1 << min(18, (self.m.slots - 1).bit_length())) - 1
         self.ledger = [0] * 6
         self.sampled = [0] * 4 + [1 << 62, -1, 8192, 4] + [0] * 35
         self.slots: dict[int, int] = {}  # cells that are not 0, by 16 · slot + node; so are matches and indirect
         self.matches: dict[int, int] = {}
         self.indirect: dict[int, int] = {}
+        self.targets: dict[int, int] = {}
         fresh = [((2 * ones + 1) << 22) // (2 * (zeros + ones) + 2) << 10 for zeros, ones in COUNTS]
         self.histories = (fresh + [0] * (256 - len(fresh))) * count
         self.runs = [3 << 30] * (256 * count)
@@ -910,8 +912,9 @@ class Experts:
     def grow(self, position: int) -> None:
         """Double the tables that the segment at `position` will fill."""
         m = self.m
-        while (slots := m.slot_mask + 1) < 1 << self.slot_bits and slots < 128 * position:
-            self.slots.update({at + 16 * slots: v for at, v in self.slots.items() if at < 16 * slots})
+        while (slots := m.slot_mask + 1) < m.slots and slots < 128 * position:
+            copied = 16 * min(slots, m.slots - slots)
+            self.slots.update({at + 16 * slots: v for at, v in self.slots.items() if at < copied})
             m.slot_mask = 2 * slots - 1
         while (matches := m.match_mask + 1) < 1 << 22 and matches < 8 * position:
             self.matches.update({at + matches: v for at, v in self.matches.items()})
@@ -920,7 +923,9 @@ class Experts:
     def contexts(self, known: bytearray, i: int) -> list[int]:
         """The hash of every context in use for byte i."""
         m, indirect = self.m, self.indirect
-        recent, word, classes = m.recent, m.word, m.classes
+        recent, word, word1, word2, classes = m.recent, m.word, m.word1, m.word2, m.classes
+        if m.word_length >= 32:
+            word, word1, word2 = m.letters & 0xFFFFFF, m.letters & 0xFFFFFFFF, m.letters & (1 << 40) - 1
         c1, c2, c3 = recent & 255, recent >> 8 & 255, recent >> 16 & 255
         c12, c123, last4 = recent & 0xFFFF, recent & 0xFFFFFF, recent & 0xFFFFFFFF
         column, height = min(i - m.line, 255), m.line - m.line_above
@@ -934,20 +939,20 @@ class Experts:
             last4,
             recent & (1 << 40) - 1,
             word,
-            fold(m.word1, m.word2),
-            fold(word, m.word1),
+            fold(word1, word2),
+            fold(word, word1),
             recent,
-            fold(word, c1 | m.word2 << 8 & MASK64),
+            fold(word, c1 | word2 << 8 & MASK64),
             c2 | c3 << 8,
             c1 | c3 << 8,
             after(c1, 0) & 0xFFFF | c1 << 16,
-            (after(c12 + 256 & 0xFFFF, 0) & 0xFFFF) << 8 | c1,
+            (after(c12 + 256, 0) & 0xFFFF) << 8 | c1,
             (classes & 0xFFFFFFFF) << 8 | c1,
             above | column << 8 | c1 << 16,
             fold(word, m.first | c1 << 8),
-            fold(word, fold(m.word1, m.word2)),
+            fold(word, fold(word1, word2)),
             recent >> 16 & 0xFFFFFF,
-            fold(m.word1, c12),
+            fold(word1, c12),
             fold(word, m.before_word),
             fold(expected, c12),
             recent & 0xF0F0F0FFFF,
@@ -955,8 +960,8 @@ class Experts:
             last4 | m.bracket << 48,
             classes,
             c12 | min(m.word_length, 3) << 16 | min(column, 3) << 24 | m.bracket << 48,
-            fold(word, after(65792 + (m.word1 & 0xFFFF), 0)),
-            fold(word, column),
+            fold(m.operand, c1) if m.operand else fold(word, after(65792 + (m.word1 & 0xFFFF), 0)),
+            fold(m.operand, m.opcode) if m.operand else fold(word, column),
             fold(above, c12),
             expected | c1 << 16 | min(m.matched, 32) >> 3 << 48,
         ]
@@ -965,6 +970,8 @@ class Experts:
     def find(self, h: int) -> int:
         """Place of the slot of a hash: one of three neighbours, the least used is taken over if need be."""
         slots, check, index = self.slots, h >> 48, h & self.m.slot_mask
+        if index >= self.m.slots:
+            index &= self.m.slot_mask >> 1
         least, best = 64, 0
         for way in range(3):
             a = (index ^ way) << 4
@@ -987,7 +994,7 @@ class Experts:
                 a = self.find(key)
                 run_places.append(a)
             elif (run := slots.get(run_places[k], 0)) & 255 == 0:
-                a = ((1 << self.slot_bits) + k) << 4  # seen for the first time: nothing is kept of this half
+                a = (self.m.slots + k) << 4  # seen for the first time: nothing is kept of this half
                 for j in range(1, 16):
                     slots.pop(a + j, None)
             else:
@@ -1069,7 +1076,7 @@ class Experts:
         """Predict, decode and learn byte i; f: the language model's frequencies."""
         m, experts = self.m, self.inputs - 2
         c1, c2, classes = m.recent & 255, m.recent >> 8 & 255, m.classes & 255
-        word_length, rate = min(m.word_length, 15), max(10, 32 >> min(i >> 17, 20))
+        word_length, rate = min(m.word_length, 15), max(14, 32 >> min(i >> 17, 20))
         hashes, run_places = self.contexts(known, i), []
         expected = known[m.pointer] | 256 if m.matched else 0
         tree = [0] * 256 + list(f or ())
@@ -1122,7 +1129,7 @@ class Experts:
             self.learn_final(outputs, c0, a, y)
             self.learn_final(outputs, by_hits, b, y)
             for row in maps:
-                self.learn_refine("apms", row, mixed, y, 127)
+                self.learn_refine("apms", row, mixed, y, 1000)
             if f:
                 self.learn_refine("model_apm", c0, model, y, 64)
                 cost_alone += bit_cost(max(16, min((1 << 22) - 16, squash(alone))), y)
@@ -1154,7 +1161,7 @@ class Experts:
         """Words, lines, what follows what, and the match."""
         m, indirect, recent = self.m, self.indirect, self.m.recent
         c1 = recent & 255
-        for at in (c1, 256 + (recent & 0xFFFF), 131328 + (((recent & 0xFFFFFFFF) * ODD & MASK64) >> 48)):
+        for at in (c1, 256 + (recent & 0xFFFF)):
             indirect[at] = indirect.get(at, 0) << 8 & MASK64 | new
         lower = new + 32 if 65 <= new <= 90 else new
         if lower in LETTERS:
@@ -1163,7 +1170,7 @@ class Experts:
             m.word, m.word_length = fold(m.word, lower), m.word_length + 1
         elif m.word:
             indirect[65792 + (m.word1 & 0xFFFF)] = m.word
-            m.word3, m.word2, m.word1, m.word, m.word_length = m.word2, m.word1, m.word, 0, 0
+            m.word2, m.word1, m.word, m.word_length = m.word1, m.word, 0, 0
         if chr(new) in "[{<(=|\"&'":
             m.bracket = new
         elif chr(new) in "]}>)\n;":
@@ -1173,8 +1180,37 @@ class Experts:
             m.line_above, m.line, m.first = m.line, i + 1, 0
         elif i == m.line:
             m.first = new
+        m.letters = m.letters << 2 & MASK64 | new >> 1 & 3
         m.recent, m.seen = recent << 8 & MASK64 | new, i + 1
+        self.learn_address(i + 1)
         self.learn_match(known, i + 1, new, expected)
+
+    def target_cell(self, known: int) -> int:
+        """Where the address meant is kept, by its `known` lowest bytes or by what came before it."""
+        m = self.m
+        return known << 16 | (fold(m.target & (1 << 8 * known) - 1, 0) & 0xFFFF if known else m.opcode)
+
+    def learn_address(self, i: int) -> None:
+        """What the next byte of an address in x86 code may be; i is the position now reached."""
+        m = self.m
+        c1, c2, c3 = m.recent & 255, m.recent >> 8 & 255, m.recent >> 16 & 255
+        known = m.operand >> 8
+        if known:
+            m.target, known = m.target + (c1 << 8 * (known - 1)), known + 1
+            if known == 5:
+                for k in range(4):
+                    self.targets[self.target_cell(k)] = m.target & 0xFFFFFFFF
+                known = 0
+        elif (
+            c1 & 0xFE == 0xE8
+            or (c2 == 0x0F and c1 & 0xF0 == 0x80)
+            or (c1 & 0xC7 == 5 and (c2 & 0xF0 == 0x80 or c3 == 0x0F))
+        ):
+            known, m.target, m.opcode = 1, i + 4, m.recent & 0xFFFF
+        m.operand = 0
+        if known:
+            shift, target = 8 * (known - 1), self.targets.get(self.target_cell(known - 1), 0)
+            m.operand = known << 8 | ((target >> shift) - (m.target >> shift)) & 255
 
     def learn_match(self, known: bytearray, i: int, new: int, expected: int) -> None:
         """Go on with the match, or look the last six bytes up; i is the position now reached."""
@@ -1247,7 +1283,8 @@ class Experts:
             yield f"experts.{name}", dense("I", getattr(self, name))
         if (matches := self.m.match_mask + 1) * 4 <= DIGESTED:
             yield "experts.matches", sparse("I", self.matches, matches)
-        yield "experts.indirect", sparse("Q", self.indirect, 3 * 65536 + 256)
+        yield "experts.indirect", sparse("Q", self.indirect, 2 * 65536 + 256)
+        yield "experts.targets", sparse("I", self.targets, 4 * 65536)
         yield "experts.weights", b"".join(dense("i", row) for row in self.weights)
         yield "experts.finals", b"".join(dense("i", row) for row in self.finals)
         yield "experts.model_apm", dense("I", self.model_apm)

@@ -20,7 +20,7 @@ from lmzip.codec.kernel import kernel
 from lmzip.codec.settings import ExpertSettings
 
 FAST, MAX = ExpertSettings(), ExpertSettings(24, (1 << 31) - 1)
-SMALL = ExpertSettings(slot_bits=16)
+SMALL = ExpertSettings(slots=64)
 SEGMENT, RING = 512, 1 << 12  # a ring smaller than the data: old bytes are overwritten
 SAMPLE = Path(__file__).read_bytes()[:6000]
 
@@ -280,14 +280,14 @@ def test_random_bytes_cost_almost_nothing_extra():
 
 def test_growing_tables_keep_what_they_know():
     """A slot found before the tables doubled is found afterwards."""
-    predictor = Experts(ExpertSettings(slot_bits=20), False)
+    predictor = Experts(ExpertSettings(slots=1024), False)
     before = len(predictor.arrays()["slots"])
     predictor.grow(1 << 20)
     assert len(predictor.arrays()["slots"]) > before
     known = SAMPLE[:500] * 2
     costs = []
     for position in (0, 1 << 20):
-        predictor, history = Experts(ExpertSettings(slot_bits=20), False), np.zeros(RING, np.uint8)
+        predictor, history = Experts(ExpertSettings(slots=1024), False), np.zeros(RING, np.uint8)
         history[:1000] = np.frombuffer(known, np.uint8)
         state, out = coder.encoder(), np.zeros(9999, np.uint8)
         rows = np.zeros((0, 256), np.uint32)

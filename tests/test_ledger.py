@@ -21,7 +21,7 @@ from lmzip.sender import Sender
 KEYS = {"original", "transcript", "nll_bits", "code", "container", "archive", "prior"}
 KEYS |= {"code_left_out", "description_length"}
 MODEL = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
-EXPERTS = ExpertSettings(slot_bits=14, contexts=0b1111)
+EXPERTS = ExpertSettings(slots=16, contexts=0b1111)
 
 
 def ledger_of(archive: bytes) -> Ledger:
@@ -110,7 +110,7 @@ def test_archives_carry_the_code_they_need():
 def test_packed_code_is_small_and_plain(kind, most):
     assert len(pack.committed(kind)) <= most
     with zipfile.ZipFile(io.BytesIO(pack.committed(kind))) as file:
-        assert [info.filename for info in file.infolist()] == ["__main__.py", "codec.tar.bz2"]
+        assert [info.filename for info in file.infolist()] == ["__main__.py", "codec.bz2"]
         assert {info.date_time for info in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 

@@ -23,7 +23,7 @@ MODELS = st.builds(
     window=POWERS,
     table_bits=st.integers(8, 24),
 )
-EXPERTS = st.builds(ExpertSettings, slot_bits=st.integers(10, 26), contexts=st.integers(1, (1 << 31) - 1))
+EXPERTS = st.builds(ExpertSettings, slots=st.integers(1, 1 << 16), contexts=st.integers(1, (1 << 31) - 1))
 
 
 @st.composite

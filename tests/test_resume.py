@@ -83,7 +83,7 @@ def test_everywhere_between_segments(toy_predictor, text, tmp_path, independent)
 @pytest.mark.parametrize("parts", [{"model": 1}, {"experts": 1}, {"model": 1, "experts": 1}])
 def test_the_real_predictors(text, tmp_path, parts):
     model = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
-    kinds = {"model": model, "experts": ExpertSettings(slot_bits=19, contexts=0b1111)}
+    kinds = {"model": model, "experts": ExpertSettings(slots=512, contexts=0b1111)}
     header = Header(segment=16, frame_size=8192, replay=1, **{name: kinds[name] for name in parts})
     check_both_ways(text[:18_000], header, tmp_path, [4096, 8192, 12288])
 

@@ -25,7 +25,7 @@ from lmzip.receiver import Receiver, Survey
 from lmzip.sender import Sender, is_incompressible
 
 MODEL = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
-EXPERTS = ExpertSettings(slot_bits=14, contexts=0b1111)
+EXPERTS = ExpertSettings(slots=16, contexts=0b1111)
 SIZES = [0, 1, 2, 15, 16, 17, 255, 256, 257, 511, 512, 513]
 free = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -17,7 +17,7 @@ def memory(header: Header, length: int | None = None) -> int:
     """Bytes that coding takes, about: at most, or for `length` bytes, which may not fill the tables."""
     experts = header.experts
     if experts and length is not None:  # there are 64 slots a byte, at the next power of two
-        experts = replace(experts, slot_bits=min(experts.slot_bits, max(18, (128 * length).bit_length())))
+        experts = replace(experts, slots=min(experts.slots, max(1 << 8, 1 << (length >> 3).bit_length())))
     parts = sum(part.memory() for part in (header.model, experts) if part is not None)
     at_once = 4096 * header.streams * header.segment  # a distribution over bytes at every position
     if model := header.model:

@@ -5,7 +5,7 @@ the language model, and whole.
 
 The zips are committed, so every archive of a release carries the same bytes whatever library squeezed them;
 CI compares what it unpacks to with the folder. Source is sent without comments and docstrings, in one
-tar.bz2, which is a quarter smaller than deflating file by file.
+bz2 stream, which is a quarter smaller than deflating file by file: a zero byte, name, line feed and content of each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import ast
 import bz2
 import hashlib
 import io
-import tarfile
 import tokenize
 import zipfile
 from functools import cache
@@ -78,20 +77,16 @@ def blob(kind: str) -> Path:
 def members(kind: str) -> dict[str, bytes]:
     """The sources by name that this kind of code needs, but for `__main__.py`, with which the zip begins."""
     paths = [path for path in sorted(FOLDER.glob("*.py")) if path.stem not in LEFT_OUT[kind] and path.name != START]
-    return {f"codec/{path.name}": strip(path.read_text("utf-8")).encode() for path in paths}
+    return {path.name: strip(path.read_text("utf-8")).encode() for path in paths}
 
 
 def packed(kind: str) -> bytes:
     """The zip: nothing in it tells when, where or by whom it was made."""
-    inner, out = io.BytesIO(), io.BytesIO()
-    with tarfile.open(fileobj=inner, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in members(kind).items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+    out = io.BytesIO()
+    sources = b"".join(b"\0%s\n%s" % (name.encode(), content) for name, content in members(kind).items())
     start = strip((FOLDER / START).read_text("utf-8")).encode()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:
-        for name, content in ((START, start), ("codec.tar.bz2", bz2.compress(inner.getvalue()))):
+        for name, content in ((START, start), ("codec.bz2", bz2.compress(sources))):
             info = zipfile.ZipInfo(name)  # 1980-01-01
             info.create_system, info.external_attr = 3, 0o644 << 16
             file.writestr(info, content)
@@ -99,9 +94,10 @@ def packed(kind: str) -> bytes:
 
 
 def unpacked(packed: bytes) -> tuple[bytes, bytes]:
-    """What a packed zip holds: the start, and the tar of the sources."""
+    """What a packed zip holds: the start, and the sources."""
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
-        return file.read(START), bz2.decompress(file.read("codec.tar.bz2"))
+        start, sources = file.namelist()
+        return file.read(start), bz2.decompress(file.read(sources))
 
 
 def kind_of(header: Header) -> str:

@@ -12,7 +12,7 @@ from .errors import UsageError
 EXPERTS = {
     "none": None,
     "fast": ExpertSettings(),
-    "max": ExpertSettings(slot_bits=24, contexts=(1 << 31) - 1),
+    "max": ExpertSettings(slots=1 << 14, contexts=(1 << 31) - 1),
 }
 MODELS = {
     "none": None,

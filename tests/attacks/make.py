@@ -67,7 +67,7 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
     "huge-experts": (
         "allocate 4 GB of slots",
         "LimitError",
-        archive(Header(segment=256, experts=ExpertSettings(slot_bits=26, contexts=1)), [coded(MB)]),
+        archive(Header(segment=256, experts=ExpertSettings(slots=1 << 16, contexts=1)), [coded(MB)]),
     ),
     "huge-segment": (
         "allocate 4 million predictions at once",
@@ -106,7 +106,7 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
     "streams-and-experts": (
         "combine what can't be combined",
         "ArchiveError",
-        archive(Header(streams=2, frame_size=256, experts=ExpertSettings(slot_bits=10, contexts=1)), [coded(10)]),
+        archive(Header(streams=2, frame_size=256, experts=ExpertSettings(slots=1, contexts=1)), [coded(10)]),
     ),
 }
 

@@ -20,7 +20,7 @@ from lmzip.progress import Watch
 from lmzip.sender import Sender, encode_frame
 
 FLUSH = {"ieee": 0, "ftz": 0x8000, "daz": 0x40, "both": 0x8040}  # bits of MXCSR
-SMALL = ExpertSettings(slot_bits=14)
+SMALL = ExpertSettings(slots=16)
 MODEL = ModelSettings(layers=2, width=128, hidden=256, window=64, table_bits=11)
 HEADERS = {
     "uniform": Header(segment=32, frame_size=8192),

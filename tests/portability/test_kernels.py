@@ -12,7 +12,7 @@ from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.guard import kernel_violations
 
 MODULES = ("coder", "exact", "experts", "learner", "lockstep", "mixed", "mixer", "model", "symbols")
-SMALL = ExpertSettings(slot_bits=10)
+SMALL = ExpertSettings(slots=1)
 
 
 @pytest.fixture(scope="module")

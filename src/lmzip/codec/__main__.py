@@ -3,27 +3,25 @@
 It runs from a real folder, for numba can't cache kernels of code inside a zip.
 """
 
+import bz2
 import hashlib
 import importlib
-import io
 import os
 import sys
-import tarfile
 import zipfile
 
 
 def unpacked(archive: str) -> str:
     """A private folder that holds the package `codec` of this archive."""
     with zipfile.ZipFile(archive) as code:
-        blob = code.read("codec.tar.bz2")
-    with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
-        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        blob = code.read("codec.bz2")
+    files = dict(part.split(b"\n", 1) for part in bz2.decompress(blob).split(b"\0")[1:])  # by name: see pack.py
     cache: dict = {"__file__": archive, "__name__": "cache"}
-    exec(files["codec/cache.py"], cache)
+    exec(files[b"cache.py"], cache)
     folder = cache["private_folder"]("code-" + hashlib.blake2b(blob, digest_size=12).hexdigest())
     os.makedirs(os.path.join(folder, "codec"), exist_ok=True)
     for name, content in files.items():
-        path = os.path.join(folder, name)
+        path = os.path.join(folder, "codec", name.decode())
         if not os.path.exists(path):
             with open(f"{path}.{os.getpid()}", "wb") as file:
                 file.write(content)

@@ -39,13 +39,14 @@ class State(NamedTuple):
 
     memory: np.ndarray  # uint64: what contexts are made of, see the names below
     ledger: np.ndarray  # int64[6]: code lengths in 2^-20 bit: mix, experts, language model; 2^-32 rests
-    slots: np.ndarray  # uint32[(2^slot_bits + N) * 16], the last N are never kept
+    slots: np.ndarray  # uint32[(slots + N) * 16], the last N are never kept
     histories: np.ndarray  # uint32[N * 256]: adaptive probability of each bit history
     runs: np.ndarray  # uint32[N * 256]: that a run goes on, by its length and the bit
     byte_map: np.ndarray  # uint32[256]: order 0
     match_map: np.ndarray  # uint32[64]: that a match goes on, by its length
     matches: np.ndarray  # uint32[2^22]: position after the last occurrence of hashed bytes
-    indirect: np.ndarray  # uint64[3 * 2^16 + 256]: what followed a context the last times
+    indirect: np.ndarray  # uint64[2 * 2^16 + 256]: what followed one byte and two; the word that followed a word
+    targets: np.ndarray  # uint32[4 * 2^16]: what addresses in x86 code meant, by 0 … 3 bytes known
     weights: np.ndarray  # int32[rows, E]: first layer
     finals: np.ndarray  # int32[rows, K]: second layer
     apms: np.ndarray  # uint32: maps that refine the mix
@@ -71,8 +72,9 @@ class State(NamedTuple):
 
 
 # Places in State.memory
-(_SEEN, _SLOT_MASK, _MATCH_MASK, _RECENT, _CLASSES, _WORD, _WORD1, _WORD2, _WORD3, _WORD_LENGTH, _BEFORE_WORD,
- _LINE, _LINE_ABOVE, _FIRST, _BRACKET, _POINTER, _MATCHED, _RAW, _SPENT, _MEMORY) = range(20)  # fmt: skip
+(_SEEN, _SLOTS, _SLOT_MASK, _MATCH_MASK, _RECENT, _CLASSES, _WORD, _WORD1, _WORD2, _WORD_LENGTH, _BEFORE_WORD, _LINE,
+ _LINE_ABOVE, _FIRST, _BRACKET, _POINTER, _MATCHED, _RAW, _SPENT,
+ _LETTERS, _OPERAND, _OPCODE, _TARGET, _MEMORY) = range(24)  # fmt: skip
 
 _0, _1, _8, _16 = (np.uint64(n) for n in (0, 1, 8, 16))
 _BYTE, _2BYTES, _3BYTES, _4BYTES, _5BYTES, _6BYTES = (np.uint64((1 << 8 * n) - 1) for n in (1, 2, 3, 4, 5, 6))
@@ -81,7 +83,7 @@ _NO_MODEL = np.zeros((0, 256), np.uint32)
 _GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _FOLD = np.uint64(32)
 _MASKED = np.uint64(0xF0F0F0FFFF)
-_24, _40, _48 = (np.uint64(n) for n in (24, 40, 48))
+_24, _48 = np.uint64(24), np.uint64(48)
 
 
 def _bit_histories() -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +156,8 @@ class Experts:
         weights[:, inputs - _MODEL_INPUTS :] = 6500 * language_model
         finals = np.zeros((1280, sets), np.int32)
         finals[:, :sets] = 65536 // sets
-        space = np.zeros(((1 << settings.slot_bits) + contexts + 1) * 16, np.uint32)
+        slots = settings.slots << 10
+        space = np.zeros((slots + contexts + 1) * 16, np.uint32)
         aligned = -(space.ctypes.data // 4) % 16
         self.state = State(
             memory=np.zeros(_MEMORY, np.uint64),
@@ -165,7 +168,8 @@ class Experts:
             byte_map=np.full(256, 1 << 31, np.uint32),
             match_map=np.full(64, 3 << 30, np.uint32),
             matches=np.zeros(1 << _MATCHES, np.uint32),
-            indirect=np.zeros(3 * 65536 + 256, np.uint64),
+            indirect=np.zeros(2 * 65536 + 256, np.uint64),
+            targets=np.zeros(4 * 65536, np.uint32),
             weights=weights,
             finals=finals,
             apms=mixer.apm(3 * 65536),
@@ -185,14 +189,17 @@ class Experts:
             tree=np.zeros(512, np.int64),
             solving=np.zeros((numeric.TAPS + 2, numeric.TAPS)),
         )
-        self.state.memory[_SLOT_MASK] = (1 << min(_FIRST_SLOTS, settings.slot_bits)) - 1
+        self.state.memory[_SLOTS] = slots
+        self.state.memory[_SLOT_MASK] = (1 << min(_FIRST_SLOTS, (slots - 1).bit_length())) - 1
         self.state.memory[_MATCH_MASK] = (1 << _FIRST_MATCHES) - 1
 
     def grow(self, position: int) -> None:
         """Before the segment at `position`: double the tables that it will fill (both halves keep what is known)."""
         memory, state = self.state.memory, self.state
-        while (slots := int(memory[_SLOT_MASK]) + 1) < 1 << self.settings.slot_bits and slots < 128 * position:
-            state.slots[slots * 16 : slots * 32] = state.slots[: slots * 16]
+        most = int(memory[_SLOTS])
+        while (slots := int(memory[_SLOT_MASK]) + 1) < most and slots < 128 * position:
+            new = min(2 * slots, most)
+            state.slots[slots * 16 : new * 16] = state.slots[: (new - slots) * 16]
             memory[_SLOT_MASK] = 2 * slots - 1
         while (matches := int(memory[_MATCH_MASK]) + 1) < 1 << _MATCHES and matches < 8 * position:
             state.matches[matches : 2 * matches] = state.matches[:matches]
@@ -219,8 +226,9 @@ class Experts:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that the next predictions depend on, by name, as it is in use now."""
         arrays = dict(zip(State._fields[: State._fields.index("active")], self.state, strict=False))
-        arrays["slots"] = arrays["slots"][: (int(self.state.memory[_SLOT_MASK]) + 1) * 16]
-        arrays["matches"] = arrays["matches"][: int(self.state.memory[_MATCH_MASK]) + 1]
+        memory = self.state.memory
+        arrays["slots"] = arrays["slots"][: min(int(memory[_SLOT_MASK]) + 1, int(memory[_SLOTS])) * 16]
+        arrays["matches"] = arrays["matches"][: int(memory[_MATCH_MASK]) + 1]
         return arrays
 
 
@@ -243,7 +251,9 @@ def _known(history, i, distance):
 @inline
 def _hash_contexts(state, history, i):
     m, h = state.memory, state.contexts
-    recent, word, classes = m[_RECENT], m[_WORD], m[_CLASSES]
+    recent, word, word1, word2, classes = m[_RECENT], m[_WORD], m[_WORD1], m[_WORD2], m[_CLASSES]
+    if m[_WORD_LENGTH] >= np.uint64(32):  # no word: a genome, say
+        word, word1, word2 = m[_LETTERS] & _3BYTES, m[_LETTERS] & _4BYTES, m[_LETTERS] & _5BYTES
     c1, c2, c3 = recent & _BYTE, recent >> _8 & _BYTE, recent >> _16 & _BYTE
     c12, last4 = recent & _2BYTES, recent & _4BYTES
     column = min(np.int64(i) - np.int64(m[_LINE]), 255)
@@ -260,20 +270,20 @@ def _hash_contexts(state, history, i):
     h[3] = last4
     h[4] = recent & _5BYTES
     h[5] = word
-    h[6] = _fold(m[_WORD1], m[_WORD2])
-    h[7] = _fold(word, m[_WORD1])
+    h[6] = _fold(word1, word2)
+    h[7] = _fold(word, word1)
     h[8] = recent
-    h[9] = _fold(word, c1 | m[_WORD2] << _8)
+    h[9] = _fold(word, c1 | word2 << _8)
     h[10] = c2 | c3 << _8
     h[11] = c1 | c3 << _8
     h[12] = indirect[c1] & _2BYTES | c1 << _16
-    h[13] = (indirect[_2BYTES & (c12 + np.uint64(256))] & _2BYTES) << _8 | c1
+    h[13] = (indirect[np.uint64(256) + c12] & _2BYTES) << _8 | c1
     h[14] = (classes & _4BYTES) << _8 | c1
     h[15] = above | np.uint64(column) << _8 | c1 << _16
     h[16] = _fold(word, m[_FIRST] | c1 << _8)
-    h[17] = _fold(word, _fold(m[_WORD1], m[_WORD2]))
+    h[17] = _fold(word, _fold(word1, word2))
     h[18] = recent >> _16 & _3BYTES
-    h[19] = _fold(m[_WORD1], c12)
+    h[19] = _fold(word1, c12)
     h[20] = _fold(word, m[_BEFORE_WORD])
     h[21] = _fold(expected, c12)
     h[22] = recent & _MASKED
@@ -283,17 +293,25 @@ def _hash_contexts(state, history, i):
     h[26] = c12 | min(m[_WORD_LENGTH], np.uint64(3)) << _16 | np.uint64(min(column, 3)) << _24 | bracket << _48
     h[27] = _fold(word, indirect[np.uint64(65792) + (m[_WORD1] & _2BYTES)])
     h[28] = _fold(word, np.uint64(column))
+    if m[_OPERAND] > _0:
+        h[27], h[28] = _fold(m[_OPERAND], c1), _fold(m[_OPERAND], m[_OPCODE])
     h[29] = _fold(above, c12)
     h[30] = expected | c1 << _16 | min(m[_MATCHED], np.uint64(32)) >> np.uint64(3) << _48
     for k in range(state.active.shape[0]):
         state.hashes[k] = _fold(np.uint64(k), h[state.active[k]])
 
 
+@inline
+def _index(memory, h):
+    """Which slot a hash begins to look at: what an upper half that is not whole lacks is looked for in the lower."""
+    index = h & memory[_SLOT_MASK]
+    return index if index < memory[_SLOTS] else index & memory[_SLOT_MASK] >> _1
+
+
 @heapless
-def _find(slots, h, mask):
+def _find(slots, h, index):
     """Place of the slot of hash `h`: one of three neighbours; if need be the least used one is taken over."""
     check = np.uint32(h >> _48)
-    index = h & mask
     least, best = np.uint32(64), _0
     for way in range(3):
         a = (index ^ np.uint64(way)) << np.uint64(4)
@@ -319,16 +337,16 @@ def _learn_node(node, bit, limit):
 @inline
 def _find_slots(state, contexts, half):
     """Slots of every context for this half byte; half: 0, or 16 + the first half. Returns how many were known."""
-    slots, places, hashes, mask = state.slots, state.places, state.hashes, state.memory[_SLOT_MASK]
+    slots, places, hashes, memory = state.slots, state.places, state.hashes, state.memory
     for k in range(contexts):  # ask for all cache lines before the first is needed
         h = _fold(hashes[k], np.uint64(half))
         state.keys[k] = h
-        prefetch(slots, (h & mask) << np.uint64(4))
+        prefetch(slots, _index(memory, h) << np.uint64(4))
     hits = 0
     for k in range(contexts):
         h = state.keys[k]
         if half == 0:
-            a = _find(slots, h, mask)
+            a = _find(slots, h, _index(memory, h))
             places[contexts + k] = a
         else:
             run = np.int64(slots[places[contexts + k]])
@@ -338,13 +356,14 @@ def _find_slots(state, contexts, half):
                     slots[a + j] = np.uint32(0)
             else:
                 if np.int64(slots[places[contexts + k] + 1]) >> 18 & 63 == 2:  # seen once: now build what it skipped
-                    b = _find(slots, _fold(hashes[k], np.uint64(16 + (run >> 12 & 15))), mask)
+                    other = _fold(hashes[k], np.uint64(16 + (run >> 12 & 15)))
+                    b = _find(slots, other, _index(memory, other))
                     at = 1
                     for j in range(4):
                         bit = run >> (11 - j) & 1
                         slots[b + at] = _learn_node(np.int64(slots[b + at]), bit, 63)
                         at = 2 * at + bit
-                a = _find(slots, h, mask)
+                a = _find(slots, h, _index(memory, h))
         places[k] = a
         hits += slots[a + 1] != np.uint32(0)
     return min(hits, 31)
@@ -459,7 +478,7 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
     expected = 0
     if matched > 0:
         expected = np.int64(history[np.int64(memory[_POINTER]) & ring]) | 256
-    rate = max(10, 32 >> min(i >> 17, 20))
+    rate = max(14, 32 >> min(i >> 17, 20))
     byte = 0 if decoding else np.int64(history[i & ring])
     c0, node, hits = np.int64(1), np.int64(1), 0
     cost, cost_alone = 0, 0
@@ -537,9 +556,9 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         train(x, weights, rows, outputs, y, rate)
         _learn_final(outputs, finals, by_c0, a, y)
         _learn_final(outputs, finals, by_hits, b, y)
-        learn_refine(state.apms, order1, mixed, y, 127)
-        learn_refine(state.apms, order2, mixed, y, 127)
-        learn_refine(state.apms, at_match, mixed, y, 127)
+        learn_refine(state.apms, order1, mixed, y, 1000)
+        learn_refine(state.apms, order2, mixed, y, 1000)
+        learn_refine(state.apms, at_match, mixed, y, 1000)
         if modelled:
             learn_refine(state.model_apm, c0, model, y, 64)
             cost_alone += _cost(min(max(squash(alone), 16), (1 << BITS) - 16), BITS, y)
@@ -583,7 +602,7 @@ def _learn_history(state, history, i, new, expected):
     byte = np.uint64(new)
     recent, word = m[_RECENT], m[_WORD]
     c1 = recent & _BYTE
-    for at in (c1, np.uint64(256) + (recent & _2BYTES), np.uint64(131328) + ((recent & _4BYTES) * _ODD >> _48)):
+    for at in (c1, np.uint64(256) + (recent & _2BYTES)):
         indirect[at] = indirect[at] << _8 | byte
     lower = byte
     if byte >= np.uint64(65) and byte <= np.uint64(90):
@@ -595,12 +614,13 @@ def _learn_history(state, history, i, new, expected):
         m[_WORD_LENGTH] += _1
     elif word != _0:
         indirect[np.uint64(65792) + (m[_WORD1] & _2BYTES)] = word
-        m[_WORD3], m[_WORD2], m[_WORD1], m[_WORD] = m[_WORD2], m[_WORD1], word, _0
+        m[_WORD2], m[_WORD1], m[_WORD] = m[_WORD1], word, _0
         m[_WORD_LENGTH] = _0
     kind = _BRACKETS[byte]
     if kind > 0:
         m[_BRACKET] = byte if kind == 1 else _0
     m[_CLASSES] = m[_CLASSES] << np.uint64(4) | _CLASS[byte]
+    m[_LETTERS] = m[_LETTERS] << np.uint64(2) | byte >> _1 & np.uint64(3)
     if new == 10:
         m[_LINE_ABOVE], m[_LINE], m[_FIRST] = m[_LINE], np.uint64(i + 1), _0
     elif np.uint64(i) == m[_LINE]:
@@ -608,7 +628,37 @@ def _learn_history(state, history, i, new, expected):
     recent = recent << _8 | byte
     m[_RECENT] = recent
     m[_SEEN] = np.uint64(i + 1)
+    _learn_operand(m, state.targets, recent, np.uint64(i + 1))
     _learn_match(state, history, i + 1, new, expected)
+
+
+@inline
+def _target_cell(m, known):
+    """Where the address meant is kept, by its lowest bytes; if none is known, by what came before it."""
+    low = m[_TARGET] & (_1 << _8 * known) - _1
+    return known << _16 | (m[_OPCODE] if known == _0 else _fold(low, _0) & _2BYTES)
+
+
+@heapless
+def _learn_operand(m, targets, recent, i):
+    """x86: four bytes relative to the position after them are expected to mean what they meant before."""
+    known = m[_OPERAND] >> _8  # one more than the bytes of the address that came
+    c1, c2, c3 = np.int64(recent & _BYTE), np.int64(recent >> _8 & _BYTE), np.int64(recent >> _16 & _BYTE)
+    call, jump = c1 & 0xFE == 0xE8, c2 == 0x0F and c1 & 0xF0 == 0x80
+    if known > _0:
+        m[_TARGET] += np.uint64(c1) << _8 * (known - _1)
+        known += _1
+        if known == np.uint64(5):
+            for k in range(4):
+                targets[_target_cell(m, np.uint64(k))] = np.uint32(m[_TARGET])
+            known = _0
+    elif call or jump or (c1 & 0xC7 == 5 and (c2 & 0xF0 == 0x80 or c3 == 0x0F)):  # the last: [rip + address]
+        known, m[_TARGET], m[_OPCODE] = _1, i + np.uint64(4), recent & _2BYTES
+    m[_OPERAND] = _0
+    if known > _0:
+        shift = _8 * (known - _1)
+        target = np.uint64(targets[_target_cell(m, known - _1)])
+        m[_OPERAND] = known << _8 | ((target >> shift) - (m[_TARGET] >> shift)) & _BYTE
 
 
 @heapless

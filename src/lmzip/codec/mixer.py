@@ -14,7 +14,7 @@ from .kernel import inline, prefetch
 
 BITS = 22  # of a probability
 LIMIT = 3071  # largest stretch
-BUCKETS, _STEP, _1 = 33, np.uint64(192), np.uint64(1)  # of an APM row: 64 bytes
+BUCKETS, _STEP, _1 = 33, np.uint64(192), np.uint64(1)  # of an APM row; logits from one to the next
 _INPUT = 2047
 _ROUND = np.int32(1 << 17)
 _WEIGHT = np.int32((1 << 19) - 1)
@@ -99,7 +99,7 @@ def train(inputs, weights, rows, outputs, bit, rate):
 
 @inline
 def refine(table, row, logit):
-    """An adaptive map of one probability: table[row] interpolated at `logit` (APM, 16 buckets, 22 bits)."""
+    """An adaptive map of one probability: table[row] interpolated at `logit` (APM, 33 buckets, 22 bits)."""
     place = np.uint64(logit + LIMIT + 1)
     bucket, part = np.uint64(row * BUCKETS) + place // _STEP, np.int64(place % _STEP)
     low, high = np.int64(table[bucket]) >> 10, np.int64(table[bucket + _1]) >> 10
@@ -121,6 +121,6 @@ def learn_refine(table, row, logit, bit, limit):
 
 
 def apm(rows):
-    """Identity maps, uint32[rows * 16]."""
+    """Identity maps, uint32[rows * 33]."""
     logit = np.clip(np.arange(BUCKETS) * 192 - LIMIT - 1, -LIMIT, LIMIT)
     return np.tile((_SQUASH[logit + LIMIT].astype(np.uint32)) << 10 | 6, rows)

@@ -41,13 +41,13 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class ExpertSettings:
-    """What a receiver must know of the experts: log2 of the most slots, and which contexts are used, a bit for each."""
+    """What a receiver must know of the experts: the most slots, in 1,024, and a bit for each context in use."""
 
-    slot_bits: int = 23
+    slots: int = 7 << 10
     contexts: int = sum(1 << k for k in (*range(29), 30))
 
-    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {"slot_bits": (10, 26), "contexts": (1, (1 << 31) - 1)}
+    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {"slots": (1, 1 << 16), "contexts": (1, (1 << 31) - 1)}
 
     def memory(self) -> int:
         """Bytes that the state takes, about: a slot has 64."""
-        return (64 << self.slot_bits) + (24 << 20)
+        return (self.slots << 16) + (24 << 20)
