@@ -14,15 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmzip import presets
 from lmzip.codec import coder, experts, mixer, numeric
 from lmzip.codec.experts import Experts
-from lmzip.codec.kernel import kernel
+from lmzip.codec.kernel import heapless, kernel
 from lmzip.codec.settings import ExpertSettings
 
-FAST, MAX = ExpertSettings(), ExpertSettings(24, (1 << 31) - 1)
+FAST, MAX = presets.EXPERTS["fast"], presets.EXPERTS["max"]
 SMALL = ExpertSettings(slots=64)
 SEGMENT, RING = 512, 1 << 12  # a ring smaller than the data: old bytes are overwritten
 SAMPLE = Path(__file__).read_bytes()[:6000]
+
+
+@heapless
+def code_one(state, history, i, frequencies, coder_state, message):
+    experts.code_byte(state, history, i, frequencies, 0, coder_state, message, False)
 
 
 @kernel
@@ -233,7 +239,7 @@ def test_a_later_byte_changes_no_earlier_probability():
             history[np.arange(start, stop) % len(history)] = np.frombuffer(data[start:stop], np.uint8)
             for i in range(start, stop):
                 rows = np.zeros((0, 256), np.uint32)
-                experts.code_byte(predictor.state, history, i, rows, 0, state, out, False)
+                code_one(predictor.state, history, i, rows, state, out)
                 costs[-1].append(tuple(predictor.state.ledger))
     assert costs[0][:where] == costs[1][:where]
     assert costs[0][where] != costs[1][where]

@@ -18,7 +18,7 @@ from .cache import private_cache
 def kernel(function, **options):
     """Compile `function` with numba; cached in a private folder of ours, see cache.py."""
     with private_cache():
-        return numba.njit(error_model="numpy", nogil=True, cache=True, **options)(function)
+        return numba.njit(error_model="numpy", nogil=True, cache=True, no_cfunc_wrapper=True, **options)(function)
 
 
 def heapless(function):
@@ -30,8 +30,10 @@ def heapless(function):
 
 
 def inline(function):
-    """Compile a helper, heapless too, that LLVM inlines into every kernel that calls it."""
-    return numba.njit(error_model="numpy", nogil=True, _nrt=False, forceinline=True)(function)
+    """Compile a helper, heapless too, that LLVM inlines into every kernel that calls it. Python can't call it."""
+    return numba.njit(
+        error_model="numpy", nogil=True, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
 
 
 @intrinsic
