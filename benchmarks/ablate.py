@@ -18,6 +18,7 @@ import numpy as np
 
 from lmzip import engine, presets
 from lmzip.codec.message import NLL_BITS, Header
+from lmzip.ledger import shares
 
 SIZES = (100_000, 1_000_000)
 # Bit k of ExpertSettings.contexts, see codec/experts.py
@@ -63,7 +64,7 @@ def code_lengths(header: Header, data: bytes) -> dict[str, int]:
         encoding = state.encode(np.frombuffer(data[start : start + header.frame_size], np.uint8))
         while not encoding.done:
             encoding.advance(64)
-    return {name: round(value / (8 << NLL_BITS)) for name, value in state.shares().items()}
+    return {name: round(value / (8 << NLL_BITS)) for name, value in shares(state).items()}
 
 
 def ablate(data: bytes, look: Callable[[str], None]) -> dict:

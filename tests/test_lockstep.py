@@ -118,7 +118,8 @@ def test_saved_state_goes_on_as_if_never_interrupted():
     code(unbroken, TEXT[:640])
     saved = {name: array.copy() for name, array in unbroken.arrays().items()}
     resumed = Lockstep(header)
-    resumed.load(saved)
+    for name in sorted(saved, key=lambda name: saved[name].nbytes):  # first how much of the tables is in use
+        resumed.arrays()[name][...] = saved[name]
     assert code(unbroken, TEXT[640:1280])[1] == code(resumed, TEXT[640:1280])[1]
     assert unbroken.digest() == resumed.digest()
 

@@ -41,9 +41,6 @@ class ToyLockstep:
     def digest(self) -> bytes:
         return digest(self.odds.astype("<u2").tobytes(), 8)
 
-    def shares(self) -> dict[str, int]:
-        return {}
-
 
 class _ToyFrame:
     def __init__(self, lockstep: ToyLockstep, length: int) -> None:

@@ -13,6 +13,17 @@ from .codec.message import NLL_BITS, Footer
 ASSUMED = ("python", "numpy", "numba", "torch")
 
 
+def shares(state: Any) -> dict[str, int]:
+    """Code lengths since a predictor's state began, in 2^-20 bit: of the mix, and of its parts alone."""
+    experts = getattr(state, "experts", None)
+    if experts is None:
+        return {}
+    from .codec.experts import EXPERTS, MIX, MODEL
+
+    parts = {"mix": MIX} if state.model is None else {"mix": MIX, "experts": EXPERTS, "model": MODEL}
+    return {name: int(experts.state.ledger[row]) for name, row in parts.items()}
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Rows in bytes; `nll` is the sum of the coded probabilities' code lengths in 2^-20 bit.

@@ -17,7 +17,7 @@ from .codec.cache import source_digest
 from .codec.message import CODED, FILLED, NLL_BITS, STORED, Footer, Frame, Header, digest, leaf, whole_digest
 from .codec.receive import steps
 from .errors import FileError, Interrupted, ResumeError
-from .ledger import Ledger
+from .ledger import Ledger, shares
 from .progress import Watch, deferred
 
 PROBED = 4096  # frames of fewer bytes are simply tried
@@ -101,15 +101,11 @@ def encode_frame(
     frame = Frame(
         CODED, index, len(data), digest_[:8], len(transcript), encoding.nll, state.digest(), digest(transcript, 4)
     )
-    coded = Coded(frame, transcript, digest_, _shares(state))
+    coded = Coded(frame, transcript, digest_, shares(state))
     stored = _plain(STORED, index, data)
     if alone and len(stored.frame.pack(b"")) + len(data) <= len(frame.pack(b"")) + len(transcript):
         return stored
     return coded
-
-
-def _shares(state: Any) -> dict[str, int]:
-    return {name: int(value) for name, value in state.shares().items()} if hasattr(state, "shares") else {}
 
 
 def blocks(source: BinaryIO, size: int) -> Iterator[tuple[bytes, bool]]:

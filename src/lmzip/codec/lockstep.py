@@ -98,23 +98,6 @@ class Lockstep:
                 named |= {f"{owner}.{name}": array for name, array in part.arrays().items()}
         return named
 
-    def load(self, saved: dict[str, np.ndarray]) -> None:
-        """Go back to a state that `arrays` gave."""
-        if self.experts is not None:  # how large its tables were
-            self.experts.state.memory[:] = saved["experts.memory"]
-        for name, array in self.arrays().items():
-            array[...] = saved[name]
-
-    def shares(self) -> dict[str, int]:
-        """Code lengths since the state began, in 2^-20 bit: of the mix, and of its parts alone."""
-        if self.experts is None:
-            return {}
-        from .experts import EXPERTS, MIX, MODEL
-
-        ledger = self.experts.state.ledger
-        parts = {"mix": MIX} if self.model is None else {"mix": MIX, "experts": EXPERTS, "model": MODEL}
-        return {name: int(ledger[row]) for name, row in parts.items()}
-
     def digest(self) -> bytes:
         """Eight bytes that two ends which computed the same have in common."""
         digest = hashlib.blake2b(digest_size=8)
