@@ -31,7 +31,10 @@ def lockstep(header: Header) -> Any:
         if header.model is not None:
             import torch
 
-            torch.set_num_threads(_threads)
+            pipelined = _threads > 1 and header.experts is not None
+            torch.set_num_threads(_threads - pipelined)
+            if pipelined:
+                from .accel.pipeline import PipelinedLockstep as kind
         return kind(header)
     except ValueError as error:
         raise ArchiveError(f"the settings don't go together: {error}; make the archive anew") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numba
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -27,6 +28,24 @@ def heapless(function):
     What it is the first to call is compiled in the same way, so that must make no array either.
     """
     return kernel(function, _nrt=False)
+
+
+@intrinsic
+def call(typing, address, number):
+    """Call the C function void(int64) at an address, from inside a kernel."""
+
+    def generate(context, builder, _, args):
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)]).as_pointer()
+        builder.call(builder.inttoptr(args[0], kind), [args[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+def inner(function):
+    """Compile a part of kernels, heapless too, which Python never calls; it is kept with them, not by itself."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(error_model="numpy", nogil=True, _nrt=False, **options)(function)
 
 
 def inline(function):
