@@ -115,29 +115,6 @@ def quantise(x, q, limit):
 
 
 @inline
-def widen(most, row):
-    """most[n] = the larger of most[n] and |row[n]|."""
-    for n in range(most.shape[0]):
-        size = abs(row[n])
-        most[n] = size if size > most[n] else most[n]
-
-
-@inline
-def quantise_columns(weight, most, integers, scale):
-    """Each column of a weight matrix [inputs, outputs] as integers in ±64, and its scale; most: its largest |weight|.
-
-    `most` is overwritten.
-    """
-    for n in range(most.shape[0]):
-        scale[n] = most[n] / SECOND
-        most[n] = SECOND / most[n]
-    for k in range(weight.shape[0]):
-        row, q = weight[k], integers[k]
-        for n in range(most.shape[0]):
-            q[n] = round_even(row[n] * most[n])
-
-
-@inline
 def inverse_rms(q, scale):
     """1 / sqrt(mean(x²)) of a quantised row x = q * scale, by an integer sum of squares."""
     total = i4(0)

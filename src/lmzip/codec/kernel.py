@@ -42,12 +42,6 @@ def call(typing, address, number):
     return types.void(types.int64, types.int64), generate
 
 
-def inner(function):
-    """Compile a part of kernels, heapless too, which Python never calls; it is kept with them, not by itself."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(error_model="numpy", nogil=True, _nrt=False, **options)(function)
-
-
 def inline(function):
     """Compile a helper, heapless too, that LLVM inlines into every kernel that calls it."""
     return numba.njit(error_model="numpy", nogil=True, _nrt=False, forceinline=True)(function)

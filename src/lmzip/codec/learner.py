@@ -9,6 +9,7 @@ Rows that repeat within a segment are stepped once per position, in order of pos
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,8 +28,8 @@ from .exact import (
     sqrt,
     weighted_rows,
 )
-from .kernel import call, heapless, inline, inner
-from .model import ORDERS, Cache, Matrix, Model, hash_contexts, requantise
+from .kernel import call, heapless, inline
+from .model import ORDERS, Cache, Matrix, Model, hash_contexts, quantise_columns
 from .symbols import FREQUENCY_BITS
 
 if TYPE_CHECKING:
@@ -68,47 +69,34 @@ class BlockGradients(NamedTuple):
     sharpness: np.ndarray
 
 
-class Small(NamedTuple):
-    """All small parameters in a row, their gradients, the optimiser's moments."""
-
-    parameters: np.ndarray
-    gradient: np.ndarray
-    mean: np.ndarray
-    square: np.ndarray
-
-
 class Gradients(NamedTuple):
     """All that a training step works on besides the network and its caches."""
 
     blocks: tuple[BlockGradients, ...]
     head: Gradient
     head_bias: np.ndarray
-    small: Small
+    parameters: np.ndarray  # the small ones, in a row
+    small: np.ndarray  # [3, parameters]: their gradients, the optimiser's moments
     squares: np.ndarray  # [orders, rows], Adagrad's sums
-    targets: np.ndarray  # [streams, segment], the bytes
     dx: np.ndarray
     dh: np.ndarray
     scale: np.ndarray  # [streams, segment], of the inputs' gradient just computed
-    unit: np.ndarray  # ones
 
 
-@inner
-def head_backward(f, history, at, targets, g, bias_gradient, scratch):
+@inline
+def head_backward(net, g, bias_gradient, history, at):
     """g = p - 1{target}, the gradient of Σ -ln p[target] by the logits, clipped; and its sum over all positions.
 
     Where the norm over the segment passes CLIP per square root of a position, g is scaled down to it.
     """
-    mask = history.shape[0] - 1
-    for k in range(256):
-        bias_gradient[k] = ZERO
-    squares, total = scratch[0, :256], ZERO
+    bias_gradient[:] = ZERO
+    squares, total = net.scratch[0, :256], ZERO
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
-            row, counts = g[b, t], f[b, t]
-            targets[b, t] = history[(at[b] + t) & mask]
+            row, counts = g[b, t], net.frequencies[b, t]
             for k in range(256):
                 row[k] = f4(i4(counts[k])) * _PROBABILITY
-            row[targets[b, t]] -= ONE
+            row[history[(at[b] + t) & (history.shape[0] - 1)]] -= ONE
             for k in range(256):
                 squares[k] = row[k] * row[k]
             total += pairwise_sum(squares, 256)
@@ -123,13 +111,12 @@ def head_backward(f, history, at, targets, g, bias_gradient, scratch):
                 bias_gradient[k] = bias_gradient[k] + row[k]
 
 
-@inner
-def split_gradient(g, weight_scale, x_scale, by_row, row_scale, by_column, column_scale, scratch):
-    """Integers of the gradient g of x · W: a scale per row for dx, a scale per column for dW."""
-    count = g.shape[2]
+@inline
+def split_gradient(matrix, gradient, x_scale, row_scale, scratch):
+    """Integers of the gradient of x · W: a scale per row for dx, a scale per column for dW."""
+    g, weight_scale, count = gradient.outputs, matrix.scale, matrix.scale.shape[0]
     v, most, inverse = scratch[0, :count], scratch[1, :count], scratch[2, :count]
-    for n in range(count):
-        most[n] = TINY
+    most[:] = TINY
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
             row, s = g[b, t], x_scale[b, t]
@@ -137,18 +124,18 @@ def split_gradient(g, weight_scale, x_scale, by_row, row_scale, by_column, colum
                 size = abs(row[n] * s)
                 most[n] = size if size > most[n] else most[n]
                 v[n] = row[n] * weight_scale[n]
-            row_scale[b, t] = quantise(v, by_row[b, t], FIRST)
+            row_scale[b, t] = quantise(v, gradient.by_row[b, t], FIRST)
     for n in range(count):
-        column_scale[n] = most[n] / FIRST
+        gradient.column_scale[n] = most[n] / FIRST
         inverse[n] = FIRST / most[n]
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
-            row, q, s = g[b, t], by_column[b, t], x_scale[b, t]
+            row, q, s = g[b, t], gradient.by_column[b, t], x_scale[b, t]
             for n in range(count):
                 q[n] = round_even((row[n] * s) * inverse[n])
 
 
-@inner
+@inline
 def norm_backward(gradient, scale, x, norm, dx, scratch):
     """dx += gradient of x, given that of h = x / rms(x), `gradient * scale`."""
     count = x.shape[2]
@@ -164,7 +151,7 @@ def norm_backward(gradient, scale, x, norm, dx, scratch):
                 out[k] = out[k] + f * (dh[k] - (row[k] * f) * mean)
 
 
-@inner
+@inline
 def activate_backward(gradient, scale, active, g):
     """g = gradient of u, where active = max(0, u), given that of active², `gradient * scale`."""
     for b in range(g.shape[0]):
@@ -174,27 +161,24 @@ def activate_backward(gradient, scale, active, g):
                 out[k] = (f4(d[k]) * s) * (u[k] + u[k])
 
 
-@inner
-def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpness_gradient, g, scratch):
-    """g[streams, segment, 3 * width] = gradient of queries, keys and values, given that of y, `gradient * scale`.
+@inline
+def attend_backward(gradient, scale, attention, cache, own_gradients, scratch):
+    """Gradient of queries, keys and values [streams, segment, 3 * width], given that of y, `gradient * scale`.
 
     The cache holds what was before the segment as well; gradient flows to keys and values inside the segment only.
     """
+    g = own_gradients.qkv.outputs
     streams, segment, heads, size = attention.query.shape
     window, width = attention.distance.shape[1], heads * size
     dy, dq, ds, p = scratch[0, :size], scratch[1, :size], scratch[2, :window], scratch[3]
     shrink = ONE / sqrt(f4(size))
-    for head in range(heads):
-        sharpness_gradient[head] = ZERO
-        for w in range(window):
-            distance_gradient[head, w] = ZERO
+    own_gradients.distance[:] = ZERO
+    own_gradients.sharpness[:] = ZERO
+    g[:] = ZERO
     for b in range(streams):
-        for t in range(segment):
-            for k in range(width, 3 * width):
-                g[b, t, k] = ZERO
         for head in range(heads):
             sharpness, total = attention.sharpness[head] * shrink, ZERO
-            own = distance_gradient[head]
+            own = own_gradients.distance[head]
             at_query, at_key, at_value = head * size, width + head * size, 2 * width + head * size
             for t in range(segment):
                 first = t + 1
@@ -230,7 +214,7 @@ def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpn
                 out, norm = g[b, t, at_query : at_query + size], attention.query_norm[b, t, head]
                 for k in range(size):
                     out[k] = norm * (dq[k] * sharpness - query[k] * along)
-            sharpness_gradient[head] += total * shrink
+            own_gradients.sharpness[head] += total * shrink
             for t in range(segment):
                 key, out, norm = (
                     attention.key[b, t, head],
@@ -244,17 +228,16 @@ def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpn
                     out[k] = norm * (out[k] - key[k] * along)
 
 
-@inner
+@inline
 def shift_backward(gradient, scale, h, mix, mix_gradient, dh, scratch):
-    """dh = gradient of h, given that of h + mix * h one before, `gradient * scale`."""
+    """dh = gradient of h, given that of h + mix * h one before, `gradient * scale`; scale becomes dh's, 1."""
     after = scratch[0, : mix.shape[0]]
-    for k in range(after.shape[0]):
-        mix_gradient[k] = ZERO
+    mix_gradient[:] = ZERO
     for b in range(dh.shape[0]):
-        for k in range(after.shape[0]):
-            after[k] = ZERO
+        after[:] = ZERO
         for t in range(dh.shape[1] - 1, -1, -1):
             g, before, out, s = gradient[b, t], h[b, t], dh[b, t], scale[b, t]
+            scale[b, t] = ONE
             for k in range(after.shape[0]):
                 d = f4(g[k]) * s
                 out[k] = d + after[k]
@@ -274,28 +257,30 @@ def adam(w, m, v, gradient, rate, epsilon):
         w[k] = w[k] - (rate * a) / (sqrt(b) + epsilon)
 
 
-@inner
+@heapless
 def matrix_backward(matrix, gradient, x_scale, scale, rate, epsilon, scratch, products):
     """Step the matrix of y = x · W by the gradient of y; leaves that of x in `gradient.inputs` and `scale`."""
-    column_scale = gradient.column_scale
-    split_gradient(
-        gradient.outputs, matrix.scale, x_scale, gradient.by_row, scale, gradient.by_column, column_scale, scratch
-    )
+    split_gradient(matrix, gradient, x_scale, scale, scratch)
     call(products, gradient.number)
     call(products, gradient.number + 1)
-    d = scratch[0, : column_scale.shape[0]]
+    count = matrix.scale.shape[0]
+    d, most = scratch[0, :count], scratch[1, :count]
+    most[:] = TINY
     for k in range(matrix.weight.shape[0]):
-        row = gradient.weights[k]
-        for n in range(d.shape[0]):
-            d[n] = row[n] * column_scale[n]
-        adam(matrix.weight[k], matrix.mean[k], matrix.square[k], d, rate, epsilon)
-    requantise(matrix, scratch)
+        row, weight = gradient.weights[k], matrix.weight[k]
+        for n in range(count):
+            d[n] = row[n] * gradient.column_scale[n]
+        adam(weight, matrix.mean[k], matrix.square[k], d, rate, epsilon)
+        for n in range(count):
+            size = abs(weight[n])
+            most[n] = size if size > most[n] else most[n]
+    quantise_columns(matrix, most)
 
 
-@inner
-def adagrad_rows(tables, squares, contexts, dx, rate, scratch):
+@inline
+def adagrad_rows(net, squares, dx, rate):
     """Step the embedding rows of every position, in order, each by the position's gradient dx."""
-    p, d = scratch[0, : dx.shape[2]], scratch[1, : dx.shape[2]]
+    p, d = net.scratch[0, : dx.shape[2]], net.scratch[1, : dx.shape[2]]
     for b in range(dx.shape[0]):
         for t in range(dx.shape[1]):
             for k in range(d.shape[0]):
@@ -303,7 +288,8 @@ def adagrad_rows(tables, squares, contexts, dx, rate, scratch):
                 p[k] = d[k] * d[k]
             square = pairwise_sum(p, p.shape[0]) / f4(p.shape[0]) + _ROW_EPSILON
             for order in range(ORDERS):
-                row, at = tables[order, contexts[b, t, order]], contexts[b, t, order]
+                at = net.contexts[b, t, order]
+                row = net.tables[order, at]
                 squares[order, at] += square
                 step = rate / sqrt(squares[order, at])
                 for k in range(d.shape[0]):
@@ -313,14 +299,10 @@ def adagrad_rows(tables, squares, contexts, dx, rate, scratch):
 @heapless
 def train(net, caches, gradients, history, at, rate, row_rate, epsilon, products):
     """One step by the loss of the segments at `at`, which were predicted last."""
-    dx, scale, scratch = gradients.dx, gradients.scale, net.scratch
-    g = gradients.head
-    head_backward(net.frequencies, history, at, gradients.targets, g.outputs, gradients.head_bias, scratch)
+    dx, scale, scratch, g = gradients.dx, gradients.scale, net.scratch, gradients.head
+    head_backward(net, g.outputs, gradients.head_bias, history, at)
     matrix_backward(net.head, g, net.x_scale, scale, rate, epsilon, scratch, products)
-    for b in range(dx.shape[0]):
-        for t in range(dx.shape[1]):
-            for k in range(dx.shape[2]):
-                dx[b, t, k] = ZERO
+    dx[:] = ZERO
     norm_backward(g.inputs, scale, net.x[-1], net.x_norm[-1], dx, scratch)
     for layer in range(len(net.blocks) - 1, -1, -1):
         block, own = net.blocks[layer], gradients.blocks[layer]
@@ -329,22 +311,13 @@ def train(net, caches, gradients, history, at, rate, row_rate, epsilon, products
         matrix_backward(block.up, own.up, block.z_scale, scale, rate, epsilon, scratch, products)
         norm_backward(own.up.inputs, scale, block.z, block.z_norm, dx, scratch)
         matrix_backward(block.out, own.out, block.y_scale, scale, rate, epsilon, scratch, products)
-        attend_backward(
-            own.out.inputs,
-            scale,
-            block.attention,
-            caches[layer],
-            own.distance,
-            own.sharpness,
-            own.qkv.outputs,
-            scratch,
-        )
+        attend_backward(own.out.inputs, scale, block.attention, caches[layer], own, scratch)
         matrix_backward(block.qkv, own.qkv, block.h_scale, scale, rate, epsilon, scratch, products)
         shift_backward(own.qkv.inputs, scale, block.h, block.mix, own.mix, gradients.dh, scratch)
-        norm_backward(gradients.dh, gradients.unit, block.x, block.x_norm, dx, scratch)
+        norm_backward(gradients.dh, scale, block.x, block.x_norm, dx, scratch)
     small = gradients.small
-    adam(small.parameters, small.mean, small.square, small.gradient, rate, epsilon)
-    adagrad_rows(net.tables, gradients.squares, net.contexts, dx, row_rate, scratch)
+    adam(gradients.parameters, small[1], small[2], small[0], rate, epsilon)
+    adagrad_rows(net, gradients.squares, dx, row_rate)
 
 
 class Learner:
@@ -357,25 +330,22 @@ class Learner:
         self._fresh = model.fresh_caches()
         self._starts = np.zeros(model.streams, np.int64)
         net, shape, d = model.net, (model.streams, model.segment), model.settings.width
-        small = Small(model.parameters, *np.zeros((3, len(model.parameters)), f4))
-        views = model.slices(small.gradient)
+        small = np.zeros((3, len(model.parameters)), f4)
+        views = model.slices(small[0])
         dx = np.zeros((*shape, d), f4)
-        made: dict[tuple[int, ...], tuple[np.ndarray, ...]] = {}
+
+        @cache
+        def shared(name: str, *shape: int, kind: type = f4) -> np.ndarray:
+            return np.zeros(shape, kind)
 
         def gradient(matrix: Matrix, x: np.ndarray, given: np.ndarray | None = None) -> Gradient:
             k, n = matrix.weight.shape
-            if (n,) not in made:
-                outputs, by_column = np.zeros((2, *shape, n), f4)
-                made[n,] = outputs, np.zeros((*shape, n), products.operand), by_column, np.zeros(n, f4)
-            if (k, n) not in made:
-                made[k, n] = np.zeros((*shape, k), products.result), np.zeros((k, n), f4)
-            outputs, by_row, by_column, column_scale = made[n,]
-            inputs, weights = made[k, n]
+            by_row, by_column = shared("by_row", *shape, n, kind=products.operand), shared("by_column", *shape, n)
+            inputs, weights = shared("inputs", *shape, k, kind=products.result), shared("weights", k, n)
             number = products.add(by_row, matrix.integers.T, inputs)
             products.add(x.reshape(-1, k).T, by_column.reshape(-1, n), weights)
-            return Gradient(
-                number, outputs if given is None else given, by_row, by_column, column_scale, inputs, weights
-            )
+            outputs = shared("outputs", *shape, n) if given is None else given
+            return Gradient(number, outputs, by_row, by_column, shared("scale", n), inputs, weights)
 
         blocks = tuple(
             BlockGradients(
@@ -388,8 +358,8 @@ class Learner:
             for block, own in zip(net.blocks, views, strict=False)
         )
         self.gradients = Gradients(
-            blocks, gradient(net.head, net.x_integers), views[-1][0], small, np.zeros(net.tables.shape[:2], f4),
-            np.zeros(shape, np.uint8), dx, np.zeros((*shape, d), f4), np.zeros(shape, f4), np.ones(shape, f4),
+            blocks, gradient(net.head, net.x_integers), views[-1][0], model.parameters, small,
+            np.zeros(net.tables.shape[:2], f4), dx, np.zeros((*shape, d), f4), np.zeros(shape, f4),
         )  # fmt: skip
 
     def learn(self, history: np.ndarray, begin: np.ndarray, position: np.ndarray) -> None:
@@ -417,8 +387,8 @@ class Learner:
             "decays": self.decays,
             "steps": self.steps,
             "squares": self.gradients.squares,
-            "small.mean": self.gradients.small.mean[None],
-            "small.square": self.gradients.small.square[None],
+            "small.mean": self.gradients.small[1:2],
+            "small.square": self.gradients.small[2:],
         }
 
     def _step(self, history: np.ndarray, at: np.ndarray, now: np.ndarray, caches: tuple[Cache, ...]) -> None:
@@ -429,14 +399,5 @@ class Learner:
         self.steps[0] += 1
         fall = math.sqrt(1 + int(now[0]) / HALVING)
         rate = RATE * min(1.0, int(self.steps[0]) / WARM_UP) / fall
-        self.products.run(
-            train,
-            self.model.net,
-            caches,
-            self.gradients,
-            history,
-            at,
-            f4(rate * math.sqrt(second) / first),
-            f4(ROW_RATE / RATE * rate),
-            f4(EPSILON * math.sqrt(second)),
-        )
+        rates = f4(rate * math.sqrt(second) / first), f4(ROW_RATE / RATE * rate), f4(EPSILON * math.sqrt(second))
+        self.products.run(train, self.model.net, caches, self.gradients, history, at, *rates)

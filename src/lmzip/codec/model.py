@@ -31,12 +31,11 @@ from .exact import (
     i4,
     inverse_rms,
     quantise,
-    quantise_columns,
+    round_even,
     sqrt,
     weighted_rows,
-    widen,
 )
-from .kernel import call, heapless, inner
+from .kernel import call, heapless, inline
 from .settings import ModelSettings
 from .symbols import decode_row
 
@@ -149,50 +148,51 @@ def hash_contexts(history, begin, position, start, stop, table_bits, contexts):
                 contexts[b, t, order] = i4(byte) if order == 0 else i4((h * _INDEX_HASH) >> shift)
 
 
-@inner
-def embed(tables, contexts, x, x_norm, scratch, start, stop):
+@inline
+def embed(net, start, stop):
     """x = sum of the rows that the contexts name, lowest order first."""
-    q = scratch[0, : x.shape[2]]
+    x = net.x[0]
+    q = net.scratch[0, : x.shape[2]]
     for b in range(x.shape[0]):
         for t in range(start, stop):
             row = x[b, t]
-            for k in range(row.shape[0]):
-                row[k] = ZERO
+            row[:] = ZERO
             for order in range(ORDERS):
-                ngram = tables[order, contexts[b, t, order]]
+                ngram = net.tables[order, net.contexts[b, t, order]]
                 for k in range(row.shape[0]):
                     row[k] = row[k] + ngram[k]
-            x_norm[b, t] = inverse_rms(q, quantise(row, q, SECOND))
+            net.x_norm[0, b, t] = inverse_rms(q, quantise(row, q, SECOND))
 
 
-@inner
-def token_shift(x, x_norm, mix, last, h, q, scale, scratch, start, stop):
+@inline
+def token_shift(net, block, last, start, stop):
     """h = x / rms(x); q = integers of h + mix * h of the position before, which is `last` at the segment's start."""
-    y = scratch[0, : x.shape[2]]
-    for b in range(x.shape[0]):
-        copy(last[b], h[b, 0])
+    mix, y = block.mix, net.scratch[0, : block.mix.shape[0]]
+    for b in range(last.shape[0]):
+        copy(last[b], block.h[b, 0])
         for t in range(start, stop):
-            row, before, here, norm = x[b, t], h[b, t], h[b, t + 1], x_norm[b, t]
+            row, before, here, norm = block.x[b, t], block.h[b, t], block.h[b, t + 1], block.x_norm[b, t]
             for k in range(y.shape[0]):
                 here[k] = row[k] * norm
                 y[k] = here[k] + mix[k] * before[k]
-            scale[b, t] = quantise(y, q[b, t], SECOND)
+            block.h_scale[b, t] = quantise(y, block.h_integers[b, t], SECOND)
 
 
-@inner
-def split_heads(product, scale, column_scale, attention, cache, scratch, start, stop):
+@inline
+def split_heads(net, block, cache, start, stop):
     """Queries and keys over their RMS, and values, as integers; keys and values go to the cache."""
+    attention, column_scale = block.attention, block.qkv.scale
     streams, _, heads, size = attention.query.shape
     window = attention.distance.shape[1]
-    v, q = scratch[0, :size], scratch[1, :size]
+    v, q = net.scratch[0, :size], net.scratch[1, :size]
     for b in range(streams):
         for t in range(start, stop):
             for head in range(heads):
                 for part in range(3):
                     first = (part * heads + head) * size
-                    p, s = product[b, t, first : first + size], column_scale[first : first + size]
+                    p, s = block.qkv_product[b, t, first : first + size], column_scale[first : first + size]
                     for k in range(size):
-                        v[k] = f4(p[k]) * (scale[b, t] * s[k])
+                        v[k] = f4(p[k]) * (block.h_scale[b, t] * s[k])
                     unit = quantise(v, q, FIRST)
                     norm = inverse_rms(q, unit)
                     if part == 0:
@@ -218,15 +218,16 @@ def split_heads(product, scale, column_scale, attention, cache, scratch, start, 
                         across[k, window + t] = q[k]
 
 
-@inner
-def attend(attention, cache, past, exp2, q, scale, scratch, steps, start, stop):
+@inline
+def attend(net, block, cache, past, start, stop):
     """Attention of each position over itself and the window - 1 before it; `past` positions precede the segment.
 
     A token's value scale goes into its weight before the weights become integers: no later token can change a row.
     """
+    attention = block.attention
     streams, _, heads, size = attention.query.shape
     window = attention.distance.shape[1]
-    a, v, e = scratch[0, :window], scratch[1, :window], steps[:window]
+    a, v, e = net.scratch[0, :window], net.scratch[1, :window], net.steps[:window]
     shrink = ONE / sqrt(f4(size))
     for b in range(streams):
         for t in range(start, stop):
@@ -240,9 +241,8 @@ def attend(attention, cache, past, exp2, q, scale, scratch, steps, start, stop):
                 distance, weights = attention.distance[head], attention.weights[b, t, head]
                 for w in range(window):
                     a[w] = (sharpness * key_scale[w]) * a[w] + distance[w]
-                total = f4(exponentials(a[unseen:], e[unseen:], exp2))
-                for w in range(unseen):
-                    e[w] = i4(0)
+                total = f4(exponentials(a[unseen:], e[unseen:], net.exp2))
+                e[:unseen] = i4(0)
                 for w in range(window):
                     weights[w] = f4(e[w]) / total
                     v[w] = weights[w] * value_scale[w]
@@ -251,10 +251,10 @@ def attend(attention, cache, past, exp2, q, scale, scratch, steps, start, stop):
                 weighted_rows(a, cache.values[b, head, first : first + window], 0, y)
                 for k in range(size):
                     y[k] = y[k] * unit
-            scale[b, t] = quantise(attention.y[b, t], q[b, t], SECOND)
+            block.y_scale[b, t] = quantise(attention.y[b, t], block.y_integers[b, t], SECOND)
 
 
-@inner
+@inline
 def add(x, product, scale, column_scale, z, q, norm, normalised_scale, start, stop):
     """z = x + product * scales; q = integers of z / rms(z), whose scale is `normalised_scale`."""
     for b in range(x.shape[0]):
@@ -267,39 +267,40 @@ def add(x, product, scale, column_scale, z, q, norm, normalised_scale, start, st
             normalised_scale[b, t] = unit * norm[b, t]
 
 
-@inner
-def activate(product, scale, column_scale, active, q, q_scale, scratch, start, stop):
+@inline
+def activate(net, block, start, stop):
     """active = max(0, product * scales); q = integers of its square."""
-    squared = scratch[0, : active.shape[2]]
+    active, column_scale = block.active, block.up.scale
+    squared = net.scratch[0, : active.shape[2]]
     for b in range(active.shape[0]):
         for t in range(start, stop):
-            p, u, s = product[b, t], active[b, t], scale[b, t]
+            p, u, s = block.up_product[b, t], active[b, t], block.z_scale[b, t]
             for k in range(u.shape[0]):
                 value = f4(p[k]) * (s * column_scale[k])
                 u[k] = value if value > ZERO else ZERO
                 squared[k] = u[k] * u[k]
-            q_scale[b, t] = quantise(squared, q[b, t], SECOND)
+            block.a_scale[b, t] = quantise(squared, block.a_integers[b, t], SECOND)
 
 
-@inner
-def predict(product, scale, column_scale, bias, exp2, f, scratch, steps, start, stop):
+@inline
+def predict(net, start, stop):
     """Frequencies of the next byte, uint32 [streams, segment, 256], each positive, a row's sum 2^24."""
-    logits, e = scratch[0, :256], steps[:256]
-    for b in range(product.shape[0]):
+    column_scale, bias, logits, e = net.head.scale, net.head_bias, net.scratch[0, :256], net.steps[:256]
+    for b in range(net.x_scale.shape[0]):
         for t in range(start, stop):
-            p, s = product[b, t], scale[b, t]
+            p, s = net.head_product[b, t], net.x_scale[b, t]
             for k in range(256):
                 logits[k] = f4(p[k]) * (s * column_scale[k]) + bias[k]
-            frequencies(logits, e, exp2, f[b, t])
+            frequencies(logits, e, net.exp2, net.frequencies[b, t])
 
 
-@inner
-def product(x, matrix, y, scratch, start, stop, products, number):
+@inline
+def product(net, x, matrix, y, start, stop, products, number):
     """y = x · matrix, integers: product `number` of `products`, or if that is 0, position by position here."""
-    if products != 0:
+    if products:
         call(products, number)
         return
-    total = scratch[0, : y.shape[2]]
+    total = net.scratch[0, : y.shape[2]]
     for b in range(x.shape[0]):
         for t in range(start, stop):
             weighted_rows(x[b, t], matrix.integers, 0, total)
@@ -312,38 +313,35 @@ def forward(net, caches, past, start, stop, products):
 
     products: 0, or where `Products` can be called; then the positions are all of the segment.
     """
-    scratch, steps = net.scratch, net.steps
-    embed(net.tables, net.contexts, net.x[0], net.x_norm[0], scratch, start, stop)
+    embed(net, start, stop)
     for layer in range(len(net.blocks)):
         block, cache, number = net.blocks[layer], caches[layer], 4 * layer
-        token_shift(block.x, block.x_norm, block.mix, cache.last,
-                    block.h, block.h_integers, block.h_scale, scratch, start, stop)  # fmt: skip
-        product(block.h_integers, block.qkv, block.qkv_product, scratch, start, stop, products, number)
-        split_heads(block.qkv_product, block.h_scale, block.qkv.scale, block.attention, cache, scratch, start, stop)
-        attend(block.attention, cache, past, net.exp2, block.y_integers, block.y_scale, scratch, steps, start, stop)
-        product(block.y_integers, block.out, block.out_product, scratch, start, stop, products, number + 1)
+        token_shift(net, block, cache.last, start, stop)
+        product(net, block.h_integers, block.qkv, block.qkv_product, start, stop, products, number)
+        split_heads(net, block, cache, start, stop)
+        attend(net, block, cache, past, start, stop)
+        product(net, block.y_integers, block.out, block.out_product, start, stop, products, number + 1)
         add(block.x, block.out_product, block.y_scale, block.out.scale,
             block.z, block.z_integers, block.z_norm, block.z_scale, start, stop)  # fmt: skip
-        product(block.z_integers, block.up, block.up_product, scratch, start, stop, products, number + 2)
-        activate(block.up_product, block.z_scale, block.up.scale,
-                 block.active, block.a_integers, block.a_scale, scratch, start, stop)  # fmt: skip
-        product(block.a_integers, block.down, block.down_product, scratch, start, stop, products, number + 3)
+        product(net, block.z_integers, block.up, block.up_product, start, stop, products, number + 2)
+        activate(net, block, start, stop)
+        product(net, block.a_integers, block.down, block.down_product, start, stop, products, number + 3)
         add(block.z, block.down_product, block.a_scale, block.down.scale,
             net.x[layer + 1], net.x_integers, net.x_norm[layer + 1], net.x_scale, start, stop)  # fmt: skip
-    product(net.x_integers, net.head, net.head_product, scratch, start, stop, products, 4 * len(net.blocks))
-    predict(net.head_product, net.x_scale, net.head.scale, net.head_bias, net.exp2,
-            net.frequencies, scratch, steps, start, stop)  # fmt: skip
+    product(net, net.x_integers, net.head, net.head_product, start, stop, products, 4 * len(net.blocks))
+    predict(net, start, stop)
 
 
 @heapless
-def requantise(matrix, scratch):
-    """Bring a matrix's integers and scales up to date with its weights."""
-    most = scratch[0, : matrix.weight.shape[1]]
+def quantise_columns(matrix, most):
+    """Each column of a matrix's weights as integers in ±64, and its scale; overwrites `most`, its largest |weight|."""
     for n in range(most.shape[0]):
-        most[n] = TINY
+        matrix.scale[n] = most[n] / SECOND
+        most[n] = SECOND / most[n]
     for k in range(matrix.weight.shape[0]):
-        widen(most, matrix.weight[k])
-    quantise_columns(matrix.weight, most, matrix.integers, matrix.scale)
+        row, q = matrix.weight[k], matrix.integers[k]
+        for n in range(most.shape[0]):
+            q[n] = round_even(row[n] * most[n])
 
 
 @heapless
@@ -387,7 +385,6 @@ class Model:
         d, hidden, layers = settings.width, settings.hidden, settings.layers
         operand, result = products.operand, products.result
         longest = max(3 * d, hidden, settings.window, 256)
-        self._scratch = np.zeros((4, longest), f4)
         stream = (seed << 8) + 1
 
         def normal(*shape: int, deviation: float) -> np.ndarray:
@@ -401,7 +398,7 @@ class Model:
         def matrix(inputs: int, outputs: int, deviation: float) -> Matrix:
             weight, moments = normal(inputs, outputs, deviation=deviation), np.zeros((2, inputs, outputs), f4)
             made = Matrix(weight, np.zeros((inputs, outputs), operand), np.zeros(outputs, f4), *moments)
-            requantise(made, self._scratch)
+            quantise_columns(made, np.maximum(abs(weight).max(0), TINY))
             return made
 
         self.parameters = np.zeros(layers * (d + settings.heads * (settings.window + 1)) + 256, f4)  # the small ones
@@ -431,7 +428,7 @@ class Model:
             tuple(blocks), matrix(d, 256, 0.0), small[layers][0],
             np.zeros((ORDERS, 1 << settings.table_bits, d), f4), np.zeros((streams, segment, ORDERS), i4),
             x, rows(d, kind=operand), x_norm, rows(), rows(256, kind=result), rows(256, kind=np.uint32), EXP2,
-            self._scratch, np.zeros(longest, i4),
+            np.zeros((4, longest), f4), np.zeros(longest, i4),
         )  # fmt: skip
         self.net.tables[0, :256] = normal(256, d, deviation=0.5)
         self.caches = self.fresh_caches()
