@@ -345,24 +345,6 @@ def quantise_columns(matrix, most):
 
 
 @heapless
-def move_cache(cache, h, count):
-    """Move a block's cache on by `count` positions, those just coded."""
-    streams, heads, length, size = cache.keys.shape
-    window = length - h.shape[1] + 1
-    for b in range(streams):
-        copy(h[b, count], cache.last[b])
-        for head in range(heads):
-            for w in range(window):
-                copy(cache.keys[b, head, w + count], cache.keys[b, head, w])
-                copy(cache.values[b, head, w + count], cache.values[b, head, w])
-            for k in range(size):
-                for across in (cache.keys_across[b, head, k], cache.values_across[b, head, k]):
-                    copy(across[count : count + window], across)
-            copy(cache.key_scale[b, head, count : count + window], cache.key_scale[b, head])
-            copy(cache.value_scale[b, head, count : count + window], cache.value_scale[b, head])
-
-
-@heapless
 def decode_symbols(net, caches, past, table_bits, history, begin, position, first, count, state, message):
     """Read `count` positions, predicting each from those before it; returns their code length."""
     length = np.int64(0)
@@ -512,7 +494,12 @@ class Model:
         return named | {f"head.{part}": a for part, a in self.net.head._asdict().items()}
 
     def advance(self, count: int) -> None:
-        """Move the caches on by `count` positions, those just coded."""
+        """Move the caches on by `count` positions, the segment just coded."""
+        window = self.settings.window
         for block, cache in zip(self.net.blocks, self.caches, strict=True):
-            move_cache(cache, block.h, count)
-        self.past[0] = min(self.settings.window, self.past[0] + count)
+            cache.last[:] = block.h[:, count]
+            for rows in (cache.keys, cache.values, cache.key_scale, cache.value_scale):
+                rows[:, :, :window] = rows[:, :, count : count + window].copy()
+            for across in (cache.keys_across, cache.values_across):
+                across[..., :window] = across[..., count : count + window].copy()
+        self.past[0] = min(window, self.past[0] + count)

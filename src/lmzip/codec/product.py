@@ -45,29 +45,23 @@ BACKENDS: dict[str, tuple[Callable[[torch.Tensor, torch.Tensor, torch.Tensor], N
 def self_test(backend: str) -> float:
     """Seconds that a backend takes for worst-case operands, as they lie in memory; infinity if a product is wrong."""
     multiply, operand, result = BACKENDS[backend]
+    signs = np.where((7 * np.arange(PRODUCT_DEPTH) + np.arange(64)[:, None]) % 5 < 4, 1, -1)
+    signs[0], signs[1] = 1, -1
+    a, b = (torch.from_numpy((signs * limit).astype(operand)) for limit in (FIRST, SECOND))
+    x, g = b.t().contiguous(), torch.from_numpy((signs.T * FIRST).astype(np.float32, "C"))
     seconds = 0.0
-    for m, k, n, turned in ((32, 128, 256, None), (32, 256, 128, 1), (128, 32, 256, 0), (4, PRODUCT_DEPTH, 64, 1)):
-        columns = 7 * np.arange(k)
-        a = np.where((columns + np.arange(m)[:, None]) % 5 < 4, 1, -1)
-        b = np.where((columns[:, None] + np.arange(n)) % 5 < 4, 1, -1)
-        a[0], b[:, 0], b[:, 1] = 1, 1, -1
-        factors, kinds = [a * int(FIRST), b * int(SECOND)], [operand, operand, result]
-        if turned == 0:
-            factors, kinds = [a * int(SECOND), b * int(FIRST)], [operand, np.float32, np.float32]
-        tensors = [torch.from_numpy(factor.astype(kind)) for factor, kind in zip(factors, kinds, strict=False)]
-        if turned is not None:
-            tensors[turned] = tensors[turned].t().contiguous().t()
-        out, elapsed = torch.from_numpy(np.zeros((m, n), kinds[2])), []
-        try:
+    try:
+        for left, right, kind in ((a, x, result), (a, b.t(), result), (x.t(), g, FIRST.dtype)):
+            out, elapsed = torch.from_numpy(np.zeros((64, 64), kind)), []
             for _ in range(4):
                 begin = time.perf_counter()
-                multiply(tensors[0], tensors[1], out)
+                multiply(left, right, out)
                 elapsed.append(time.perf_counter() - begin)
-        except RuntimeError:
-            return float("inf")
-        if not np.array_equal(out.numpy(), factors[0] @ factors[1]):
-            return float("inf")
-        seconds += min(elapsed)
+            if not np.array_equal(out.numpy(), signs @ signs.T * int(FIRST * SECOND)):
+                return float("inf")
+            seconds += min(elapsed)
+    except RuntimeError:
+        return float("inf")
     return seconds
 
 
