@@ -43,8 +43,9 @@ def call(typing, address, number):
 
 
 def inline(function):
-    """Compile a helper, heapless too, that LLVM inlines into every kernel that calls it."""
-    return numba.njit(error_model="numpy", nogil=True, _nrt=False, forceinline=True)(function)
+    """Compile a helper, heapless too, that LLVM inlines into every kernel that calls it; Python can't call it."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half of the time to compile, for a whole network
+    return numba.njit(error_model="numpy", nogil=True, _nrt=False, forceinline=True, **options)(function)
 
 
 @intrinsic
