@@ -31,10 +31,7 @@ def lockstep(header: Header) -> Any:
         if header.model is not None:
             import torch
 
-            pipelined = _threads > 1 and header.experts is not None
-            torch.set_num_threads(_threads - pipelined)
-            if pipelined:
-                from .accel.pipeline import PipelinedLockstep as kind
+            torch.set_num_threads(_threads)
         return kind(header)
     except ValueError as error:
         raise ArchiveError(f"the settings don't go together: {error}; make the archive anew") from error

@@ -159,6 +159,8 @@ class _Frame:
             else:  # the rest is the last stream's
                 first, count, begin = here.streams - 1, min(here.segment, self.length - self.position), self._begin
                 position = np.full(here.streams, self._start + self.position)
+            if here.experts is not None:
+                here.experts.grow(int(position[0]))
             self.nll += int(self._code(begin, position, first, count))
             self.position += count * (here.streams - first)
             if here.model is not None and here.learner is not None:
@@ -192,24 +194,17 @@ class Encoding(_Frame):
         for b in range(first, here.streams):
             at = int(position[b])
             here.put(at, self._data[at - self._start : at - self._start + count])
-        frequencies = np.zeros((1, 0, 256), np.uint32)
-        if here.model is not None:
-            frequencies = here.model.predict_segment(history, begin, position, count)
-        elif here.experts is None:
-            frequencies = self._uniform()
-        return self._write(position, first, count, frequencies)
-
-    def _write(self, position: np.ndarray, first: int, count: int, frequencies: np.ndarray) -> int:
-        """Code a segment whose bytes are in the history."""
-        here = self.lockstep
         room = _ROOM + 32 * count * here.streams
         if len(self._message) < int(self._state[coder.POSITION]) + int(self._state[coder.RUN]) + room:
             self._message = np.concatenate((self._message, np.zeros(len(self._message) + room, np.uint8)))
+        frequencies = np.zeros((1, 0, 256), np.uint32)
+        if here.model is not None:
+            frequencies = here.model.predict_segment(history, begin, position, count)
         if here.experts is not None:
-            at = int(position[0])
-            here.experts.grow(at)
-            return here.experts.encode(here.history, at, count, frequencies[0], self._state, self._message)
-        return encode_symbols(frequencies, here.history, position, first, count, self._state, self._message)
+            return here.experts.encode(history, int(position[0]), count, frequencies[0], self._state, self._message)
+        if here.model is None:
+            frequencies = self._uniform()
+        return encode_symbols(frequencies, history, position, first, count, self._state, self._message)
 
     def finish(self) -> bytes:
         """The transcript; call it once, when `done`."""
@@ -227,8 +222,6 @@ class Decoding(_Frame):
 
     def _code(self, begin: np.ndarray, position: np.ndarray, first: int, count: int) -> int:
         here, history = self.lockstep, self.lockstep.history
-        if here.experts is not None:
-            here.experts.grow(int(position[0]))
         if here.model is not None and here.experts is not None:
             from .mixed import decode_segment
 
