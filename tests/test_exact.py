@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from lmzip.codec import exact
 from lmzip.codec.exact import FIRST, SECOND, f4, i4
-from lmzip.codec.kernel import kernel
+from lmzip.codec.kernel import call, kernel
 from lmzip.codec.product import BACKENDS, Products, self_test
 
 rows = hnp.arrays(np.float32, st.sampled_from([4, 16, 64, 256]), elements=st.floats(-1e6, 1e6, width=32))
@@ -34,6 +34,12 @@ def extremes(x):
 @kernel
 def halved_sum(x):
     return exact.pairwise_sum(x, x.shape[0])
+
+
+@kernel
+def called(numbers, products):
+    for number in numbers:
+        call(products, number)
 
 
 @kernel
@@ -94,32 +100,35 @@ def test_sums_in_halves_and_rows_in_fours_have_the_stated_order():
 def test_backends_multiply_exactly(backend, shape):
     if math.isinf(self_test(backend)):
         pytest.skip(f"{backend} fails its self-test on this machine, so it would not be taken")
-    m, k, n = shape
+    (m, k, n), products = shape, Products(backend)
     random = np.random.default_rng(k)
-    x = random.integers(-127, 128, (1, m, k)).astype(f4)
-    weights = random.integers(-64, 65, (k, n)).astype(f4)
-    gradient = random.integers(-127, 128, (1, m, n)).astype(f4)
-    inputs = random.integers(-64, 65, (1, m, k)).astype(f4)
 
-    class Matrix:
-        integers = weights
+    def integers(limit, *shape):
+        return random.integers(-limit, limit + 1, shape).astype(products.operand)
 
-    products = Products(backend)
-    y, dx, dw = np.zeros((1, m, n), f4), np.zeros((1, m, k), f4), np.zeros((k, n), f4)
-    products(x, Matrix, y)
-    products.backward(gradient, Matrix, dx)
-    products.outer(gradient, inputs, dw)
-    whole = [a.astype(np.int64) for a in (x[0], weights, gradient[0], inputs[0])]
-    assert (y[0] == whole[0] @ whole[1]).all()
-    assert (dx[0] == whole[2] @ whole[1].T).all()
-    assert (dw == whole[3].T @ whole[2]).all()
+    x, weights, gradient = integers(64, m, k), integers(64, k, n), integers(127, m, n)
+    y, dx, dw = np.zeros((1, m, n), products.result), np.zeros((1, m, k), products.result), np.zeros((k, n), f4)
+    numbers = [products.add(x[None], weights, y), products.add(gradient[None], weights.T, dx)]
+    numbers.append(products.add(x.T, gradient.astype(f4), dw))
+    products.run(called, np.array(numbers))
+    x, weights, gradient = (a.astype(np.int64) for a in (x, weights, gradient))
+    assert (y[0] == x @ weights).all()
+    assert (dx[0] == gradient @ weights.T).all()
+    assert (dw == x.T @ gradient).all()
+
+
+def test_what_fails_inside_a_kernel_reaches_python():
+    products = Products("float32")
+    with pytest.raises(IndexError):
+        products.run(called, np.zeros(1, np.int64))
+    products.run(called, np.zeros(0, np.int64))
 
 
 def test_a_backend_that_computes_wrongly_is_not_taken(monkeypatch):
     def saturating(a, b, out):
-        out.copy_((a @ b).clamp(-32768, 32767))
+        out.copy_((a.int() @ b.int()).clamp(-32768, 32767))
 
-    monkeypatch.setitem(BACKENDS, "int8", saturating)
+    monkeypatch.setitem(BACKENDS, "int8", (saturating, np.int8, np.int32))
     assert math.isinf(self_test("int8"))
     assert Products().backend != "int8"
     with pytest.raises(ArithmeticError, match="no exact matrix product"):

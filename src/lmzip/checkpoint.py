@@ -29,6 +29,7 @@ def save(path: Path, meta: dict[str, Any], state: Any, frame: Any = None) -> Non
     arrays = {} if state is None else {f"state.{name}": array for name, array in state.arrays().items()}
     if frame is not None:
         arrays.update({f"frame.{name}": array for name, array in frame_arrays(frame).items()})
+    arrays = {name: _common(array) for name, array in arrays.items()}
     text = json.dumps({"version": VERSION, **meta}).encode()
     temporary = _temporary(path)
     try:
@@ -42,6 +43,11 @@ def save(path: Path, meta: dict[str, Any], state: Any, frame: Any = None) -> Non
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _common(array: np.ndarray) -> np.ndarray:
+    """The array as every machine can go on with it: integers of products are int8 on some, float32 on others."""
+    return array.astype(np.float32) if array.dtype == np.int8 else array
 
 
 def frame_arrays(frame: Any) -> dict[str, np.ndarray]:
@@ -100,9 +106,9 @@ class Checkpoint:
             return npy.read_array(member, allow_pickle=False)
 
     def _fill(self, array: np.ndarray, name: str) -> None:
-        if array.nbytes <= PIECE or not array.flags.c_contiguous:
+        if array.nbytes <= PIECE or not array.flags.c_contiguous or array.dtype == np.int8:
             saved = self._read(name)
-            if (saved.shape, saved.dtype) != (array.shape, array.dtype):
+            if (saved.shape, saved.dtype) != (array.shape, _common(array[:0]).dtype):
                 raise ValueError(f"{name} has another shape")
             array[...] = saved
             return

@@ -9,7 +9,8 @@ The contract: every result is the same bits on every machine. Three kinds of ope
 A row of activations x[n] becomes integers q[n] = round(x[n] * limit / max|x|) and one scale, from that row alone:
 no row depends on which others are in the batch, so a segment predicted at once and byte by byte gives equal bits.
 First operands of a product stay in ±127, second ones in ±64: x86 without VNNI saturates int8 products beyond that.
-Integers are held as float32, which all backends take; K <= 2048 keeps every sum below 127 * 64 * 2048 < 2^24.
+Integers are held as int8 or float32, as the products' backend likes; K <= 2048 keeps every sum below
+127 * 64 * 2048 < 2^24.
 
 Denormals never matter, since host programs may flush them: whatever is stored is 0 or at least `TINY`.
 """
@@ -23,7 +24,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .kernel import inline, kernel
+from .kernel import inline
 from .symbols import FREQUENCY_BITS
 
 f4, i4 = np.float32, np.int32
@@ -113,24 +114,6 @@ def quantise(x, q, limit):
     return most / limit
 
 
-@kernel
-def quantise_columns(weight, integers, scale):
-    """Each column of a weight matrix [inputs, outputs] as integers in ±64, and its scale."""
-    most = np.full(weight.shape[1], TINY, f4)
-    for k in range(weight.shape[0]):
-        row = weight[k]
-        for n in range(most.shape[0]):
-            size = abs(row[n])
-            most[n] = size if size > most[n] else most[n]
-    for n in range(most.shape[0]):
-        scale[n] = most[n] / SECOND
-        most[n] = SECOND / most[n]
-    for k in range(weight.shape[0]):
-        row, q = weight[k], integers[k]
-        for n in range(most.shape[0]):
-            q[n] = round_even(row[n] * most[n])
-
-
 @inline
 def inverse_rms(q, scale):
     """1 / sqrt(mean(x²)) of a quantised row x = q * scale, by an integer sum of squares."""
@@ -159,17 +142,20 @@ def pairwise_sum(x, n):
 
 @inline
 def weighted_rows(weights, rows, first, y):
-    """y = Σ weights[k] * rows[k, first : first + len(y)], four rows at a time, in order; len(weights) % 4 == 0."""
+    """y = Σ weights[k] * rows[k, first : first + len(y)], four rows at a time, in order; len(weights) % 4 == 0.
+
+    `rows` may be int8.
+    """
     for n in range(y.shape[0]):
         y[n] = ZERO
     for k in range(0, weights.shape[0], 4):
-        a, b, c, d = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        a, b, c, d = f4(weights[k]), f4(weights[k + 1]), f4(weights[k + 2]), f4(weights[k + 3])
         p = rows[k][first : first + y.shape[0]]
         q = rows[k + 1][first : first + y.shape[0]]
         r = rows[k + 2][first : first + y.shape[0]]
         s = rows[k + 3][first : first + y.shape[0]]
         for n in range(y.shape[0]):
-            y[n] = y[n] + ((a * p[n] + b * q[n]) + (c * r[n] + d * s[n]))
+            y[n] = y[n] + ((a * f4(p[n]) + b * f4(q[n])) + (c * f4(r[n]) + d * f4(s[n])))
 
 
 @inline

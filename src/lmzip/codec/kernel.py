@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numba
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -27,6 +28,18 @@ def heapless(function):
     What it is the first to call is compiled in the same way, so that must make no array either.
     """
     return kernel(function, _nrt=False)
+
+
+@intrinsic
+def call(typing, address, number):
+    """Call the C function void(int64) at an address, from inside a kernel."""
+
+    def generate(context, builder, _, args):
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)]).as_pointer()
+        builder.call(builder.inttoptr(args[0], kind), [args[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
 
 
 def inline(function):

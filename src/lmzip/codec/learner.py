@@ -9,7 +9,8 @@ Rows that repeat within a segment are stepped once per position, in order of pos
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,13 +24,12 @@ from .exact import (
     i4,
     pairwise_sum,
     quantise,
-    quantise_columns,
     round_even,
     sqrt,
     weighted_rows,
 )
-from .kernel import kernel
-from .model import ORDERS, Cache, Matrix, Model, hash_contexts
+from .kernel import call, heapless, inline
+from .model import ORDERS, Cache, Matrix, Model, hash_contexts, quantise_columns
 from .symbols import FREQUENCY_BITS
 
 if TYPE_CHECKING:
@@ -45,20 +45,58 @@ _ROW_EPSILON = f4(1e-16)
 _PROBABILITY = f4(1 / (1 << FREQUENCY_BITS))
 
 
-@kernel
-def head_backward(f, targets, g, bias_gradient):
+class Gradient(NamedTuple):
+    """What a training step needs to bring a gradient back through one matrix; matrices of a size share arrays."""
+
+    number: int  # of the product for the inputs; the one for the weights is next
+    outputs: np.ndarray  # [streams, segment, outputs], gradient of the outputs
+    by_row: np.ndarray  # its integers, with a scale per row
+    by_column: np.ndarray  # and with a scale per column
+    column_scale: np.ndarray
+    inputs: np.ndarray  # [streams, segment, inputs], integers
+    weights: np.ndarray  # [inputs, outputs], integers
+
+
+class BlockGradients(NamedTuple):
+    """Gradients of a block's matrices and of its small parameters."""
+
+    qkv: Gradient
+    out: Gradient
+    up: Gradient
+    down: Gradient
+    mix: np.ndarray
+    distance: np.ndarray
+    sharpness: np.ndarray
+
+
+class Gradients(NamedTuple):
+    """All that a training step works on besides the network and its caches."""
+
+    blocks: tuple[BlockGradients, ...]
+    head: Gradient
+    head_bias: np.ndarray
+    parameters: np.ndarray  # the small ones, in a row
+    small: np.ndarray  # [3, parameters]: their gradients, the optimiser's moments
+    squares: np.ndarray  # [orders, rows], Adagrad's sums
+    dx: np.ndarray
+    dh: np.ndarray
+    scale: np.ndarray  # [streams, segment], of the inputs' gradient just computed
+
+
+@inline
+def head_backward(net, g, bias_gradient, history, at):
     """g = p - 1{target}, the gradient of Σ -ln p[target] by the logits, clipped; and its sum over all positions.
 
     Where the norm over the segment passes CLIP per square root of a position, g is scaled down to it.
     """
     bias_gradient[:] = ZERO
-    squares, total = np.empty(256, f4), ZERO
+    squares, total = net.scratch[0, :256], ZERO
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
-            row, counts = g[b, t], f[b, t]
+            row, counts = g[b, t], net.frequencies[b, t]
             for k in range(256):
                 row[k] = f4(i4(counts[k])) * _PROBABILITY
-            row[targets[b, t]] -= ONE
+            row[history[(at[b] + t) & (history.shape[0] - 1)]] -= ONE
             for k in range(256):
                 squares[k] = row[k] * row[k]
             total += pairwise_sum(squares, 256)
@@ -73,11 +111,12 @@ def head_backward(f, targets, g, bias_gradient):
                 bias_gradient[k] = bias_gradient[k] + row[k]
 
 
-@kernel
-def split_gradient(g, weight_scale, x_scale, by_row, row_scale, by_column, column_scale):
-    """Integers of the gradient g of x · W: a scale per row for dx, a scale per column for dW."""
-    count = g.shape[2]
-    v, most, inverse = np.empty(count, f4), np.full(count, TINY, f4), np.empty(count, f4)
+@inline
+def split_gradient(matrix, gradient, x_scale, row_scale, scratch):
+    """Integers of the gradient of x · W: a scale per row for dx, a scale per column for dW."""
+    g, weight_scale, count = gradient.outputs, matrix.scale, matrix.scale.shape[0]
+    v, most, inverse = scratch[0, :count], scratch[1, :count], scratch[2, :count]
+    most[:] = TINY
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
             row, s = g[b, t], x_scale[b, t]
@@ -85,61 +124,61 @@ def split_gradient(g, weight_scale, x_scale, by_row, row_scale, by_column, colum
                 size = abs(row[n] * s)
                 most[n] = size if size > most[n] else most[n]
                 v[n] = row[n] * weight_scale[n]
-            row_scale[b, t] = quantise(v, by_row[b, t], FIRST)
+            row_scale[b, t] = quantise(v, gradient.by_row[b, t], FIRST)
     for n in range(count):
-        column_scale[n] = most[n] / FIRST
+        gradient.column_scale[n] = most[n] / FIRST
         inverse[n] = FIRST / most[n]
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
-            row, q, s = g[b, t], by_column[b, t], x_scale[b, t]
+            row, q, s = g[b, t], gradient.by_column[b, t], x_scale[b, t]
             for n in range(count):
                 q[n] = round_even((row[n] * s) * inverse[n])
 
 
-@kernel
-def norm_backward(gradient, scale, x, norm, dx):
+@inline
+def norm_backward(gradient, scale, x, norm, dx, scratch):
     """dx += gradient of x, given that of h = x / rms(x), `gradient * scale`."""
     count = x.shape[2]
-    p, dh = np.empty(count, f4), np.empty(count, f4)
+    p, dh = scratch[0, :count], scratch[1, :count]
     for b in range(x.shape[0]):
         for t in range(x.shape[1]):
             row, g, out, s, f = x[b, t], gradient[b, t], dx[b, t], scale[b, t], norm[b, t]
             for k in range(count):
-                dh[k] = g[k] * s
+                dh[k] = f4(g[k]) * s
                 p[k] = dh[k] * (row[k] * f)
             mean = pairwise_sum(p, count) / f4(count)
             for k in range(count):
                 out[k] = out[k] + f * (dh[k] - (row[k] * f) * mean)
 
 
-@kernel
+@inline
 def activate_backward(gradient, scale, active, g):
     """g = gradient of u, where active = max(0, u), given that of active², `gradient * scale`."""
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
             d, u, out, s = gradient[b, t], active[b, t], g[b, t], scale[b, t]
             for k in range(u.shape[0]):
-                out[k] = (d[k] * s) * (u[k] + u[k])
+                out[k] = (f4(d[k]) * s) * (u[k] + u[k])
 
 
-@kernel
-def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpness_gradient, g):
-    """g[streams, segment, 3 * width] = gradient of queries, keys and values, given that of y, `gradient * scale`.
+@inline
+def attend_backward(gradient, scale, attention, cache, own_gradients, scratch):
+    """Gradient of queries, keys and values [streams, segment, 3 * width], given that of y, `gradient * scale`.
 
     The cache holds what was before the segment as well; gradient flows to keys and values inside the segment only.
     """
+    g = own_gradients.qkv.outputs
     streams, segment, heads, size = attention.query.shape
     window, width = attention.distance.shape[1], heads * size
-    dy, dq, p = np.empty(size, f4), np.empty(size, f4), np.empty(max(size, window), f4)
-    ds = np.empty(window, f4)
+    dy, dq, ds, p = scratch[0, :size], scratch[1, :size], scratch[2, :window], scratch[3]
     shrink = ONE / sqrt(f4(size))
-    distance_gradient[:] = ZERO
-    sharpness_gradient[:] = ZERO
+    own_gradients.distance[:] = ZERO
+    own_gradients.sharpness[:] = ZERO
     g[:] = ZERO
     for b in range(streams):
         for head in range(heads):
             sharpness, total = attention.sharpness[head] * shrink, ZERO
-            own = distance_gradient[head]
+            own = own_gradients.distance[head]
             at_query, at_key, at_value = head * size, width + head * size, 2 * width + head * size
             for t in range(segment):
                 first = t + 1
@@ -147,7 +186,7 @@ def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpn
                 key_scale = cache.key_scale[b, head, first : first + window]
                 value_scale = cache.value_scale[b, head, first : first + window]
                 for k in range(size):
-                    dy[k] = row[k] * scale[b, t]
+                    dy[k] = f4(row[k]) * scale[b, t]
                 weighted_rows(dy, cache.values_across[b, head], first, ds)
                 for w in range(window):
                     ds[w] = ds[w] * value_scale[w]
@@ -175,7 +214,7 @@ def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpn
                 out, norm = g[b, t, at_query : at_query + size], attention.query_norm[b, t, head]
                 for k in range(size):
                     out[k] = norm * (dq[k] * sharpness - query[k] * along)
-            sharpness_gradient[head] += total * shrink
+            own_gradients.sharpness[head] += total * shrink
             for t in range(segment):
                 key, out, norm = (
                     attention.key[b, t, head],
@@ -189,40 +228,59 @@ def attend_backward(gradient, scale, attention, cache, distance_gradient, sharpn
                     out[k] = norm * (out[k] - key[k] * along)
 
 
-@kernel
-def shift_backward(gradient, scale, h, mix, mix_gradient, dh):
-    """dh = gradient of h, given that of h + mix * h one before, `gradient * scale`."""
+@inline
+def shift_backward(gradient, scale, h, mix, mix_gradient, dh, scratch):
+    """dh = gradient of h, given that of h + mix * h one before, `gradient * scale`; scale becomes dh's, 1."""
+    after = scratch[0, : mix.shape[0]]
     mix_gradient[:] = ZERO
-    after = np.empty(mix.shape[0], f4)
     for b in range(dh.shape[0]):
         after[:] = ZERO
         for t in range(dh.shape[1] - 1, -1, -1):
             g, before, out, s = gradient[b, t], h[b, t], dh[b, t], scale[b, t]
+            scale[b, t] = ONE
             for k in range(after.shape[0]):
-                d = g[k] * s
+                d = f4(g[k]) * s
                 out[k] = d + after[k]
                 mix_gradient[k] = mix_gradient[k] + d * before[k]
                 after[k] = d * mix[k]
 
 
-@kernel
-def adam(weight, mean, square, gradient, scale, rate, epsilon):
-    """One step on weight[inputs, outputs] with the gradient `gradient * scale`, scale[outputs]."""
-    for n in range(weight.shape[0]):
-        w, m, v, g = weight[n], mean[n], square[n], gradient[n]
-        for k in range(w.shape[0]):
-            d = g[k] * scale[k]
-            a = m[k] * _MEAN + d * _NEW_MEAN
-            b = v[k] * _SQUARE + ((d * d) * _NEW_SQUARE + TINY)
-            a = ZERO if abs(a) < TINY else a
-            m[k], v[k] = a, b
-            w[k] = w[k] - (rate * a) / (sqrt(b) + epsilon)
+@inline
+def adam(w, m, v, gradient, rate, epsilon):
+    """One step on a row of weights."""
+    for k in range(w.shape[0]):
+        d = gradient[k]
+        a = m[k] * _MEAN + d * _NEW_MEAN
+        b = v[k] * _SQUARE + ((d * d) * _NEW_SQUARE + TINY)
+        a = ZERO if abs(a) < TINY else a
+        m[k], v[k] = a, b
+        w[k] = w[k] - (rate * a) / (sqrt(b) + epsilon)
 
 
-@kernel
-def adagrad_rows(tables, squares, contexts, dx, rate):
+@heapless
+def matrix_backward(matrix, gradient, x_scale, scale, rate, epsilon, scratch, products):
+    """Step the matrix of y = x · W by the gradient of y; leaves that of x in `gradient.inputs` and `scale`."""
+    split_gradient(matrix, gradient, x_scale, scale, scratch)
+    call(products, gradient.number)
+    call(products, gradient.number + 1)
+    count = matrix.scale.shape[0]
+    d, most = scratch[0, :count], scratch[1, :count]
+    most[:] = TINY
+    for k in range(matrix.weight.shape[0]):
+        row, weight = gradient.weights[k], matrix.weight[k]
+        for n in range(count):
+            d[n] = row[n] * gradient.column_scale[n]
+        adam(weight, matrix.mean[k], matrix.square[k], d, rate, epsilon)
+        for n in range(count):
+            size = abs(weight[n])
+            most[n] = size if size > most[n] else most[n]
+    quantise_columns(matrix, most)
+
+
+@inline
+def adagrad_rows(net, squares, dx, rate):
     """Step the embedding rows of every position, in order, each by the position's gradient dx."""
-    p, d = np.empty(dx.shape[2], f4), np.empty(dx.shape[2], f4)
+    p, d = net.scratch[0, : dx.shape[2]], net.scratch[1, : dx.shape[2]]
     for b in range(dx.shape[0]):
         for t in range(dx.shape[1]):
             for k in range(d.shape[0]):
@@ -230,11 +288,36 @@ def adagrad_rows(tables, squares, contexts, dx, rate):
                 p[k] = d[k] * d[k]
             square = pairwise_sum(p, p.shape[0]) / f4(p.shape[0]) + _ROW_EPSILON
             for order in range(ORDERS):
-                row, at = tables[order, contexts[b, t, order]], contexts[b, t, order]
+                at = net.contexts[b, t, order]
+                row = net.tables[order, at]
                 squares[order, at] += square
                 step = rate / sqrt(squares[order, at])
                 for k in range(d.shape[0]):
                     row[k] = row[k] - step * d[k]
+
+
+@heapless
+def train(net, caches, gradients, history, at, rate, row_rate, epsilon, products):
+    """One step by the loss of the segments at `at`, which were predicted last."""
+    dx, scale, scratch, g = gradients.dx, gradients.scale, net.scratch, gradients.head
+    head_backward(net, g.outputs, gradients.head_bias, history, at)
+    matrix_backward(net.head, g, net.x_scale, scale, rate, epsilon, scratch, products)
+    dx[:] = ZERO
+    norm_backward(g.inputs, scale, net.x[-1], net.x_norm[-1], dx, scratch)
+    for layer in range(len(net.blocks) - 1, -1, -1):
+        block, own = net.blocks[layer], gradients.blocks[layer]
+        matrix_backward(block.down, own.down, block.a_scale, scale, rate, epsilon, scratch, products)
+        activate_backward(own.down.inputs, scale, block.active, own.up.outputs)
+        matrix_backward(block.up, own.up, block.z_scale, scale, rate, epsilon, scratch, products)
+        norm_backward(own.up.inputs, scale, block.z, block.z_norm, dx, scratch)
+        matrix_backward(block.out, own.out, block.y_scale, scale, rate, epsilon, scratch, products)
+        attend_backward(own.out.inputs, scale, block.attention, caches[layer], own, scratch)
+        matrix_backward(block.qkv, own.qkv, block.h_scale, scale, rate, epsilon, scratch, products)
+        shift_backward(own.qkv.inputs, scale, block.h, block.mix, own.mix, gradients.dh, scratch)
+        norm_backward(gradients.dh, scale, block.x, block.x_norm, dx, scratch)
+    small = gradients.small
+    adam(gradients.parameters, small[1], small[2], small[0], rate, epsilon)
+    adagrad_rows(net, gradients.squares, dx, row_rate)
 
 
 class Learner:
@@ -244,23 +327,40 @@ class Learner:
         self.model, self.products, self.replay, self.seed = model, products, replay, seed
         self.decays = np.ones(2, np.float64)  # Adam's 0.9^steps and 0.99^steps
         self.steps = np.zeros(1, np.int64)
-        self.squares = np.zeros(model.net.tables.shape[:2], f4)  # Adagrad's, a number a row
-        small = np.zeros((3, 1, len(model.parameters)), f4)
-        self.small_gradient, self.small_mean, self.small_square = small
-        self.small_gradients = model.slices(self.small_gradient[0])
         self._fresh = model.fresh_caches()
-        shape, d, hidden = (model.streams, model.segment), model.settings.width, model.settings.hidden
-        self._targets = np.zeros(shape, np.uint8)
         self._starts = np.zeros(model.streams, np.int64)
-        self._dx, self._dh = np.zeros((2, *shape, d), f4)
-        self._scale, self._unit = np.zeros(shape, f4), np.ones(shape, f4)
-        self._ones = np.ones(len(model.parameters), f4)
-        self._gradients = {n: [np.zeros((*shape, n), f4) for _ in range(3)] for n in (256, d, hidden, 3 * d)}
-        self._inputs = {k: np.zeros((*shape, k), f4) for k in (d, hidden)}
-        self._outers = {
-            (k, n): np.zeros((k, n), f4) for k, n in ((d, 256), (d, d), (d, 3 * d), (d, hidden), (hidden, d))
-        }
-        self._column_scale = np.zeros(max(self._gradients), f4)
+        net, shape, d = model.net, (model.streams, model.segment), model.settings.width
+        small = np.zeros((3, len(model.parameters)), f4)
+        views = model.slices(small[0])
+        dx = np.zeros((*shape, d), f4)
+
+        @cache
+        def shared(name: str, *shape: int, kind: type = f4) -> np.ndarray:
+            return np.zeros(shape, kind)
+
+        def gradient(matrix: Matrix, x: np.ndarray, given: np.ndarray | None = None) -> Gradient:
+            k, n = matrix.weight.shape
+            by_row, by_column = shared("by_row", *shape, n, kind=products.operand), shared("by_column", *shape, n)
+            inputs, weights = shared("inputs", *shape, k, kind=products.result), shared("weights", k, n)
+            number = products.add(by_row, matrix.integers.T, inputs)
+            products.add(x.reshape(-1, k).T, by_column.reshape(-1, n), weights)
+            outputs = shared("outputs", *shape, n) if given is None else given
+            return Gradient(number, outputs, by_row, by_column, shared("scale", n), inputs, weights)
+
+        blocks = tuple(
+            BlockGradients(
+                gradient(block.qkv, block.h_integers),
+                gradient(block.out, block.y_integers, dx),
+                gradient(block.up, block.z_integers),
+                gradient(block.down, block.a_integers, dx),
+                *own,
+            )
+            for block, own in zip(net.blocks, views, strict=False)
+        )
+        self.gradients = Gradients(
+            blocks, gradient(net.head, net.x_integers), views[-1][0], model.parameters, small,
+            np.zeros(net.tables.shape[:2], f4), dx, np.zeros((*shape, d), f4), np.zeros(shape, f4),
+        )  # fmt: skip
 
     def learn(self, history: np.ndarray, begin: np.ndarray, position: np.ndarray) -> None:
         """Train on the segment just predicted, then on `replay` random segments of each stream's decoded past.
@@ -286,55 +386,18 @@ class Learner:
         return {
             "decays": self.decays,
             "steps": self.steps,
-            "squares": self.squares,
-            "small.mean": self.small_mean,
-            "small.square": self.small_square,
+            "squares": self.gradients.squares,
+            "small.mean": self.gradients.small[1:2],
+            "small.square": self.gradients.small[2:],
         }
 
     def _step(self, history: np.ndarray, at: np.ndarray, now: np.ndarray, caches: tuple[Cache, ...]) -> None:
         """One step by the loss of the segments at `at`, predicted last; the schedule goes by the position `now`."""
-        model, net, small, dx, scale = self.model, self.model.net, self.small_gradients, self._dx, self._scale
-        indices = (at[:, None] + np.arange(model.segment)) & (len(history) - 1)
-        np.take(history, indices, out=self._targets)
         self.decays *= (0.9, 0.99)
         self.decays[self.decays < TINY] = 0
         first, second = (float(1 - decay) for decay in self.decays)
         self.steps[0] += 1
         fall = math.sqrt(1 + int(now[0]) / HALVING)
         rate = RATE * min(1.0, int(self.steps[0]) / WARM_UP) / fall
-        self._rate, self._epsilon = f4(rate * math.sqrt(second) / first), f4(EPSILON * math.sqrt(second))
-
-        g = self._gradients[256][0]
-        head_backward(net.frequencies, self._targets, g, small[-1][0])
-        d = self._matrix_backward(net.head, g, net.x_integers, net.x_scale)
-        dx[:] = ZERO
-        norm_backward(d, scale, net.x[-1], net.x_norm[-1], dx)
-        for layer in range(len(net.blocks) - 1, -1, -1):
-            block = net.blocks[layer]
-            mix, distance, sharpness = small[layer]
-            d = self._matrix_backward(block.down, dx, block.a_integers, block.a_scale)
-            g = self._gradients[d.shape[2]][0]
-            activate_backward(d, scale, block.active, g)
-            d = self._matrix_backward(block.up, g, block.z_integers, block.z_scale)
-            norm_backward(d, scale, block.z, block.z_norm, dx)
-            d = self._matrix_backward(block.out, dx, block.y_integers, block.y_scale)
-            g = self._gradients[3 * d.shape[2]][0]
-            attend_backward(d, scale, block.attention, caches[layer], distance, sharpness, g)
-            d = self._matrix_backward(block.qkv, g, block.h_integers, block.h_scale)
-            shift_backward(d, scale, block.h, block.mix, mix, self._dh)
-            norm_backward(self._dh, self._unit, block.x, block.x_norm, dx)
-        adam(model.parameters[None], self.small_mean, self.small_square, self.small_gradient, self._ones,
-             self._rate, self._epsilon)  # fmt: skip
-        adagrad_rows(net.tables, self.squares, net.contexts, dx, f4(ROW_RATE / RATE * rate))
-
-    def _matrix_backward(self, matrix: Matrix, g: np.ndarray, x: np.ndarray, x_scale: np.ndarray) -> np.ndarray:
-        """Step the matrix of y = x · W by the gradient g of y; returns that of x, its scales in `_scale`."""
-        k, n = matrix.weight.shape
-        _, by_row, by_column = self._gradients[n]
-        column_scale = self._column_scale[:n]
-        split_gradient(g, matrix.scale, x_scale, by_row, self._scale, by_column, column_scale)
-        self.products.backward(by_row, matrix, self._inputs[k])
-        self.products.outer(by_column, x, self._outers[k, n])
-        adam(matrix.weight, matrix.mean, matrix.square, self._outers[k, n], column_scale, self._rate, self._epsilon)
-        quantise_columns(matrix.weight, matrix.integers, matrix.scale)
-        return self._inputs[k]
+        rates = f4(rate * math.sqrt(second) / first), f4(ROW_RATE / RATE * rate), f4(EPSILON * math.sqrt(second))
+        self.products.run(train, self.model.net, caches, self.gradients, history, at, *rates)

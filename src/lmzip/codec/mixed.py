@@ -6,7 +6,7 @@ import numpy as np
 
 from .experts import MIX, Experts, code_byte
 from .kernel import kernel
-from .model import Model, hash_contexts, step
+from .model import Model, forward, hash_contexts
 from .numeric import watch
 
 
@@ -15,7 +15,7 @@ def _decode(net, caches, past, table_bits, history, begin, position, count, expe
     """Read `count` positions of one stream, the language model's prediction of each mixed with the experts'."""
     for t in range(count):
         hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
-        step(net, caches, past, t, t + 1)
+        forward(net, caches, past, t, t + 1, np.int64(0))
         code_byte(experts, history, position[0] + t, net.frequencies[0], t, state, message, True)
 
 

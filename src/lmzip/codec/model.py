@@ -5,9 +5,9 @@ bytes. A block is token shift (a learnt part of the last position's input; RWKV,
 bounded window with normalised queries and keys (Henry et al. 2020) and a learnt bias per distance, then a squared-ReLU
 layer (So et al. 2021); all without gains, normalised by RMS before each.
 
-`forward` is written once and runs twice: in Python, with matrix products over a whole segment (`Model.predict`), and
-compiled, with matrix-vector products for one position (`step`). Its kernels loop over positions [start, stop) of every
-stream; arrays are [streams, segment, …] float32, products hold integers, and a `…_scale` turns them back.
+`forward` serves a whole segment at once, its matrix products computed by `Products`, and one position, where it
+computes them itself. Its parts loop over positions [start, stop) of every stream; arrays are [streams, segment, …]
+float32, but integers and their products have the types of the `Products`; a `…_scale` turns them back.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .exact import (
     FIRST,
     ONE,
     SECOND,
+    TINY,
     ZERO,
     copy,
     exponentials,
@@ -30,11 +31,11 @@ from .exact import (
     i4,
     inverse_rms,
     quantise,
-    quantise_columns,
+    round_even,
     sqrt,
     weighted_rows,
 )
-from .kernel import kernel
+from .kernel import call, heapless, inline
 from .settings import ModelSettings
 from .symbols import decode_row
 
@@ -125,12 +126,14 @@ class Network(NamedTuple):
     head_product: np.ndarray
     frequencies: np.ndarray
     exp2: np.ndarray
+    scratch: np.ndarray  # float32 rows that kernels work in
+    steps: np.ndarray  # int32
 
 
 _HASH, _INDEX_HASH, _ONE64, _64 = (np.uint64(n) for n in (0x2F0B4C4784B6F5D1, 0x9E3779B97F4A7C15, 1, 64))
 
 
-@kernel
+@heapless
 def hash_contexts(history, begin, position, start, stop, table_bits, contexts):
     """contexts[b, t, n - 1] = table row of the n bytes before position[b] + t; bytes before begin[b] count as 0."""
     mask = history.shape[0] - 1
@@ -145,49 +148,51 @@ def hash_contexts(history, begin, position, start, stop, table_bits, contexts):
                 contexts[b, t, order] = i4(byte) if order == 0 else i4((h * _INDEX_HASH) >> shift)
 
 
-@kernel
-def embed(tables, contexts, x, x_norm, start, stop):
+@inline
+def embed(net, start, stop):
     """x = sum of the rows that the contexts name, lowest order first."""
-    q = np.empty(x.shape[2], f4)
+    x = net.x[0]
+    q = net.scratch[0, : x.shape[2]]
     for b in range(x.shape[0]):
         for t in range(start, stop):
             row = x[b, t]
             row[:] = ZERO
             for order in range(ORDERS):
-                ngram = tables[order, contexts[b, t, order]]
+                ngram = net.tables[order, net.contexts[b, t, order]]
                 for k in range(row.shape[0]):
                     row[k] = row[k] + ngram[k]
-            x_norm[b, t] = inverse_rms(q, quantise(row, q, SECOND))
+            net.x_norm[0, b, t] = inverse_rms(q, quantise(row, q, SECOND))
 
 
-@kernel
-def token_shift(x, x_norm, mix, last, h, q, scale, start, stop):
+@inline
+def token_shift(net, block, last, start, stop):
     """h = x / rms(x); q = integers of h + mix * h of the position before, which is `last` at the segment's start."""
-    y = np.empty(x.shape[2], f4)
-    for b in range(x.shape[0]):
-        copy(last[b], h[b, 0])
+    mix, y = block.mix, net.scratch[0, : block.mix.shape[0]]
+    for b in range(last.shape[0]):
+        copy(last[b], block.h[b, 0])
         for t in range(start, stop):
-            row, before, here, norm = x[b, t], h[b, t], h[b, t + 1], x_norm[b, t]
+            row, before, here, norm = block.x[b, t], block.h[b, t], block.h[b, t + 1], block.x_norm[b, t]
             for k in range(y.shape[0]):
                 here[k] = row[k] * norm
                 y[k] = here[k] + mix[k] * before[k]
-            scale[b, t] = quantise(y, q[b, t], SECOND)
+            block.h_scale[b, t] = quantise(y, block.h_integers[b, t], SECOND)
 
 
-@kernel
-def split_heads(product, scale, column_scale, attention, cache, start, stop):
+@inline
+def split_heads(net, block, cache, start, stop):
     """Queries and keys over their RMS, and values, as integers; keys and values go to the cache."""
+    attention, column_scale = block.attention, block.qkv.scale
     streams, _, heads, size = attention.query.shape
     window = attention.distance.shape[1]
-    v, q = np.empty(size, f4), np.empty(size, f4)
+    v, q = net.scratch[0, :size], net.scratch[1, :size]
     for b in range(streams):
         for t in range(start, stop):
             for head in range(heads):
                 for part in range(3):
                     first = (part * heads + head) * size
-                    p, s = product[b, t, first : first + size], column_scale[first : first + size]
+                    p, s = block.qkv_product[b, t, first : first + size], column_scale[first : first + size]
                     for k in range(size):
-                        v[k] = p[k] * (scale[b, t] * s[k])
+                        v[k] = f4(p[k]) * (block.h_scale[b, t] * s[k])
                     unit = quantise(v, q, FIRST)
                     norm = inverse_rms(q, unit)
                     if part == 0:
@@ -213,15 +218,16 @@ def split_heads(product, scale, column_scale, attention, cache, start, stop):
                         across[k, window + t] = q[k]
 
 
-@kernel
-def attend(attention, cache, past, exp2, q, scale, start, stop):
+@inline
+def attend(net, block, cache, past, start, stop):
     """Attention of each position over itself and the window - 1 before it; `past` positions precede the segment.
 
     A token's value scale goes into its weight before the weights become integers: no later token can change a row.
     """
+    attention = block.attention
     streams, _, heads, size = attention.query.shape
     window = attention.distance.shape[1]
-    a, v, e = np.empty(window, f4), np.empty(window, f4), np.empty(window, i4)
+    a, v, e = net.scratch[0, :window], net.scratch[1, :window], net.steps[:window]
     shrink = ONE / sqrt(f4(size))
     for b in range(streams):
         for t in range(start, stop):
@@ -235,7 +241,7 @@ def attend(attention, cache, past, exp2, q, scale, start, stop):
                 distance, weights = attention.distance[head], attention.weights[b, t, head]
                 for w in range(window):
                     a[w] = (sharpness * key_scale[w]) * a[w] + distance[w]
-                total = f4(exponentials(a[unseen:], e[unseen:], exp2))
+                total = f4(exponentials(a[unseen:], e[unseen:], net.exp2))
                 e[:unseen] = i4(0)
                 for w in range(window):
                     weights[w] = f4(e[w]) / total
@@ -245,96 +251,106 @@ def attend(attention, cache, past, exp2, q, scale, start, stop):
                 weighted_rows(a, cache.values[b, head, first : first + window], 0, y)
                 for k in range(size):
                     y[k] = y[k] * unit
-            scale[b, t] = quantise(attention.y[b, t], q[b, t], SECOND)
+            block.y_scale[b, t] = quantise(attention.y[b, t], block.y_integers[b, t], SECOND)
 
 
-@kernel
+@inline
 def add(x, product, scale, column_scale, z, q, norm, normalised_scale, start, stop):
     """z = x + product * scales; q = integers of z / rms(z), whose scale is `normalised_scale`."""
     for b in range(x.shape[0]):
         for t in range(start, stop):
             row, p, out, s = x[b, t], product[b, t], z[b, t], scale[b, t]
             for k in range(row.shape[0]):
-                out[k] = row[k] + p[k] * (s * column_scale[k])
+                out[k] = row[k] + f4(p[k]) * (s * column_scale[k])
             unit = quantise(out, q[b, t], SECOND)
             norm[b, t] = inverse_rms(q[b, t], unit)
             normalised_scale[b, t] = unit * norm[b, t]
 
 
-@kernel
-def activate(product, scale, column_scale, active, q, q_scale, start, stop):
+@inline
+def activate(net, block, start, stop):
     """active = max(0, product * scales); q = integers of its square."""
-    squared = np.empty(active.shape[2], f4)
+    active, column_scale = block.active, block.up.scale
+    squared = net.scratch[0, : active.shape[2]]
     for b in range(active.shape[0]):
         for t in range(start, stop):
-            p, u, s = product[b, t], active[b, t], scale[b, t]
+            p, u, s = block.up_product[b, t], active[b, t], block.z_scale[b, t]
             for k in range(u.shape[0]):
-                value = p[k] * (s * column_scale[k])
+                value = f4(p[k]) * (s * column_scale[k])
                 u[k] = value if value > ZERO else ZERO
                 squared[k] = u[k] * u[k]
-            q_scale[b, t] = quantise(squared, q[b, t], SECOND)
+            block.a_scale[b, t] = quantise(squared, block.a_integers[b, t], SECOND)
 
 
-@kernel
-def predict(product, scale, column_scale, bias, exp2, f, start, stop):
+@inline
+def predict(net, start, stop):
     """Frequencies of the next byte, uint32 [streams, segment, 256], each positive, a row's sum 2^24."""
-    logits, e = np.empty(256, f4), np.empty(256, i4)
-    for b in range(product.shape[0]):
+    column_scale, bias, logits, e = net.head.scale, net.head_bias, net.scratch[0, :256], net.steps[:256]
+    for b in range(net.x_scale.shape[0]):
         for t in range(start, stop):
-            p, s = product[b, t], scale[b, t]
+            p, s = net.head_product[b, t], net.x_scale[b, t]
             for k in range(256):
-                logits[k] = p[k] * (s * column_scale[k]) + bias[k]
-            frequencies(logits, e, exp2, f[b, t])
+                logits[k] = f4(p[k]) * (s * column_scale[k]) + bias[k]
+            frequencies(logits, e, net.exp2, net.frequencies[b, t])
 
 
-@kernel
-def matrix_vector(x, matrix, y, start, stop):
-    """y = x · matrix, integers, for positions one by one."""
+@inline
+def product(net, x, matrix, y, start, stop, products, number):
+    """y = x · matrix, integers: product `number` of `products`, or if that is 0, position by position here."""
+    if products:
+        call(products, number)
+        return
+    total = net.scratch[0, : y.shape[2]]
     for b in range(x.shape[0]):
         for t in range(start, stop):
-            weighted_rows(x[b, t], matrix.integers, 0, y[b, t])
+            weighted_rows(x[b, t], matrix.integers, 0, total)
+            copy(total, y[b, t])
 
 
-def _forward(product):
-    """The forward pass with `product(x, matrix, y, start, stop)` for its matrix products."""
+@heapless
+def forward(net, caches, past, start, stop, products):
+    """Frequencies of positions [start, stop), whose contexts are known; `past` positions precede the segment.
 
-    def forward(net, caches, past, start, stop):
-        x, x_norm = net.blocks[0].x, net.blocks[0].x_norm
-        embed(net.tables, net.contexts, x, x_norm, start, stop)
-        for layer in range(len(net.blocks)):
-            block, cache = net.blocks[layer], caches[layer]
-            token_shift(
-                block.x, block.x_norm, block.mix, cache.last, block.h, block.h_integers, block.h_scale, start, stop
-            )
-            product(block.h_integers, block.qkv, block.qkv_product, start, stop)
-            split_heads(block.qkv_product, block.h_scale, block.qkv.scale, block.attention, cache, start, stop)
-            attend(block.attention, cache, past, net.exp2, block.y_integers, block.y_scale, start, stop)
-            product(block.y_integers, block.out, block.out_product, start, stop)
-            add(block.x, block.out_product, block.y_scale, block.out.scale,
-                block.z, block.z_integers, block.z_norm, block.z_scale, start, stop)  # fmt: skip
-            product(block.z_integers, block.up, block.up_product, start, stop)
-            activate(block.up_product, block.z_scale, block.up.scale,
-                     block.active, block.a_integers, block.a_scale, start, stop)  # fmt: skip
-            product(block.a_integers, block.down, block.down_product, start, stop)
-            following = net.x[layer + 1]
-            add(block.z, block.down_product, block.a_scale, block.down.scale,
-                following, net.x_integers, net.x_norm[layer + 1], net.x_scale, start, stop)  # fmt: skip
-        product(net.x_integers, net.head, net.head_product, start, stop)
-        predict(net.head_product, net.x_scale, net.head.scale, net.head_bias, net.exp2, net.frequencies, start, stop)
-
-    return forward
+    products: 0, or where `Products` can be called; then the positions are all of the segment.
+    """
+    embed(net, start, stop)
+    for layer in range(len(net.blocks)):
+        block, cache, number = net.blocks[layer], caches[layer], 4 * layer
+        token_shift(net, block, cache.last, start, stop)
+        product(net, block.h_integers, block.qkv, block.qkv_product, start, stop, products, number)
+        split_heads(net, block, cache, start, stop)
+        attend(net, block, cache, past, start, stop)
+        product(net, block.y_integers, block.out, block.out_product, start, stop, products, number + 1)
+        add(block.x, block.out_product, block.y_scale, block.out.scale,
+            block.z, block.z_integers, block.z_norm, block.z_scale, start, stop)  # fmt: skip
+        product(net, block.z_integers, block.up, block.up_product, start, stop, products, number + 2)
+        activate(net, block, start, stop)
+        product(net, block.a_integers, block.down, block.down_product, start, stop, products, number + 3)
+        add(block.z, block.down_product, block.a_scale, block.down.scale,
+            net.x[layer + 1], net.x_integers, net.x_norm[layer + 1], net.x_scale, start, stop)  # fmt: skip
+    product(net, net.x_integers, net.head, net.head_product, start, stop, products, 4 * len(net.blocks))
+    predict(net, start, stop)
 
 
-step = kernel(_forward(matrix_vector))
+@heapless
+def quantise_columns(matrix, most):
+    """Each column of a matrix's weights as integers in ±64, and its scale; overwrites `most`, its largest |weight|."""
+    for n in range(most.shape[0]):
+        matrix.scale[n] = most[n] / SECOND
+        most[n] = SECOND / most[n]
+    for k in range(matrix.weight.shape[0]):
+        row, q = matrix.weight[k], matrix.integers[k]
+        for n in range(most.shape[0]):
+            q[n] = round_even(row[n] * most[n])
 
 
-@kernel
+@heapless
 def decode_symbols(net, caches, past, table_bits, history, begin, position, first, count, state, message):
     """Read `count` positions, predicting each from those before it; returns their code length."""
     length = np.int64(0)
     for t in range(count):
         hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
-        step(net, caches, past, t, t + 1)
+        forward(net, caches, past, t, t + 1, np.int64(0))
         length += decode_row(net.frequencies, history, position, first, t, state, message)
     return length
 
@@ -349,6 +365,8 @@ class Model:
     def __init__(self, settings: ModelSettings, streams: int, segment: int, seed: int, products: Products) -> None:
         self.settings, self.streams, self.segment = settings, streams, segment
         d, hidden, layers = settings.width, settings.hidden, settings.layers
+        operand, result = products.operand, products.result
+        longest = max(3 * d, hidden, settings.window, 256)
         stream = (seed << 8) + 1
 
         def normal(*shape: int, deviation: float) -> np.ndarray:
@@ -356,13 +374,13 @@ class Model:
             stream += 1
             return rng.normal(stream, shape, deviation)
 
-        def rows(*shape: int) -> np.ndarray:
-            return np.zeros((streams, segment, *shape), f4)
+        def rows(*shape: int, kind: type = f4) -> np.ndarray:
+            return np.zeros((streams, segment, *shape), kind)
 
         def matrix(inputs: int, outputs: int, deviation: float) -> Matrix:
-            weight, zeros = normal(inputs, outputs, deviation=deviation), np.zeros((3, inputs, outputs), f4)
-            made = Matrix(weight, zeros[0], np.zeros(outputs, f4), zeros[1], zeros[2])
-            quantise_columns(*made[:3])
+            weight, moments = normal(inputs, outputs, deviation=deviation), np.zeros((2, inputs, outputs), f4)
+            made = Matrix(weight, np.zeros((inputs, outputs), operand), np.zeros(outputs, f4), *moments)
+            quantise_columns(made, np.maximum(abs(weight).max(0), TINY))
             return made
 
         self.parameters = np.zeros(layers * (d + settings.heads * (settings.window + 1)) + 256, f4)  # the small ones
@@ -382,19 +400,28 @@ class Model:
                 Block(
                     matrix(d, 3 * d, scaled), matrix(d, d, 0.0), matrix(d, hidden, scaled), matrix(hidden, d, 0.0),
                     mix, attention, x[layer], x_norm[layer], np.zeros((streams, segment + 1, d), f4),
-                    rows(d), rows(), rows(3 * d), rows(d), rows(), rows(d),
-                    rows(d), rows(d), rows(), rows(), rows(hidden), rows(hidden), rows(hidden), rows(), rows(d),
+                    rows(d, kind=operand), rows(), rows(3 * d, kind=result),
+                    rows(d, kind=operand), rows(), rows(d, kind=result),
+                    rows(d), rows(d, kind=operand), rows(), rows(), rows(hidden, kind=result),
+                    rows(hidden), rows(hidden, kind=operand), rows(), rows(d, kind=result),
                 )
             )  # fmt: skip
         self.net = Network(
             tuple(blocks), matrix(d, 256, 0.0), small[layers][0],
             np.zeros((ORDERS, 1 << settings.table_bits, d), f4), np.zeros((streams, segment, ORDERS), i4),
-            x, rows(d), x_norm, rows(), rows(256), np.zeros((streams, segment, 256), np.uint32), EXP2,
+            x, rows(d, kind=operand), x_norm, rows(), rows(256, kind=result), rows(256, kind=np.uint32), EXP2,
+            np.zeros((4, longest), f4), np.zeros(longest, i4),
         )  # fmt: skip
         self.net.tables[0, :256] = normal(256, d, deviation=0.5)
         self.caches = self.fresh_caches()
         self.past = np.zeros(1, np.int64)
-        self._segment_forward = _forward(products)
+        self._products = products
+        for block in blocks:
+            products.add(block.h_integers, block.qkv.integers, block.qkv_product)
+            products.add(block.y_integers, block.out.integers, block.out_product)
+            products.add(block.z_integers, block.up.integers, block.up_product)
+            products.add(block.a_integers, block.down.integers, block.down_product)
+        products.add(self.net.x_integers, self.net.head.integers, self.net.head_product)
 
     def slices(self, flat: np.ndarray) -> list[list[np.ndarray]]:
         """Views of the small parameters, or of their gradients: mix, distance, sharpness a block; the head's bias."""
@@ -444,7 +471,7 @@ class Model:
 
     def predict(self, caches: tuple[Cache, ...], past: int) -> None:
         """Frequencies of a whole segment's bytes at once, left in `net.frequencies`; contexts are already set."""
-        self._segment_forward(self.net, caches, past, 0, self.segment)
+        self._products.run(forward, self.net, caches, past, 0, self.segment)
 
     def forget(self) -> None:
         """Start the caches anew, as at the first byte."""

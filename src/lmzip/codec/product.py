@@ -1,14 +1,17 @@
 """Matrix products of integers, exact whatever hardware computes them.
 
-Operands are integer-valued float32: the first in ±127, the second in ±64, sums of at most 2048 terms, so that every
-partial sum stays below 2^24 and neither float32 nor int32 can round, whatever the order.
+One operand is in ±127, the other in ±64 (the second, where both are int8), and sums have at most 2048 terms, so that
+every partial sum stays below 2^24 and neither float32 nor int32 can round, whatever the order. The gradient of the
+weights has its larger operand behind: that one is float32 with every backend.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +20,10 @@ from .exact import FIRST, PRODUCT_DEPTH, SECOND
 
 
 def _int8(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
-    out.copy_(torch._int_mm(a.to(torch.int8), b.to(torch.int8)))
+    if out.dtype == torch.int32:
+        torch._int_mm(a, b, out=out)
+    else:  # the weights' gradient, whose second operand passes ±64
+        torch.mm(a.float(), b, out=out)
 
 
 def _float32(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
@@ -28,38 +34,39 @@ def _int64(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
     out.copy_(torch.mm(a.to(torch.int64), b.to(torch.int64)))
 
 
-BACKENDS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]] = {
-    "int8": _int8,
-    "float32": _float32,
-    "int64": _int64,
+# What multiplies, the type of operands in ±64 and of gradients by row, the type of their products
+BACKENDS: dict[str, tuple[Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None], type, type]] = {
+    "int8": (_int8, np.int8, np.int32),
+    "float32": (_float32, np.float32, np.float32),
+    "int64": (_int64, np.int8, np.int32),
 }
 
 
 def self_test(backend: str) -> float:
-    """Seconds that a backend takes for worst-case operands; infinity if it computes one of them wrongly."""
-    m, k, n = 32, PRODUCT_DEPTH, 64
-    columns = np.arange(k)
-    first = np.where((columns[None] * 7 + np.arange(m)[:, None]) % 5 < 4, FIRST, -FIRST).astype(np.float32)
-    second = np.where((columns[None] * 7 + np.arange(n)[:, None]) % 5 < 4, SECOND, -SECOND).astype(np.float32)
-    first[0], second[0] = FIRST, SECOND
-    first[1], second[1] = FIRST, -SECOND
-    expected = (first.astype(np.int64) @ second.astype(np.int64).T).astype(np.float32)
-    a, b, out = torch.from_numpy(first), torch.from_numpy(second).t(), torch.zeros(m, n)
+    """Seconds that a backend takes for worst-case operands, as they lie in memory; infinity if a product is wrong."""
+    multiply, operand, result = BACKENDS[backend]
+    signs = np.where((7 * np.arange(PRODUCT_DEPTH) + np.arange(64)[:, None]) % 5 < 4, 1, -1)
+    signs[0], signs[1] = 1, -1
+    a, b = (torch.from_numpy((signs * limit).astype(operand)) for limit in (FIRST, SECOND))
+    x, g = b.t().contiguous(), torch.from_numpy((signs.T * FIRST).astype(np.float32, "C"))
+    seconds = 0.0
     try:
-        elapsed = []
-        for _ in range(4):
-            begin = time.perf_counter()
-            BACKENDS[backend](a, b, out)
-            elapsed.append(time.perf_counter() - begin)
-            if not np.array_equal(out.numpy(), expected):
+        for left, right, kind in ((a, x, result), (a, b.t(), result), (x.t(), g, FIRST.dtype)):
+            out, elapsed = torch.from_numpy(np.zeros((64, 64), kind)), []
+            for _ in range(4):
+                begin = time.perf_counter()
+                multiply(left, right, out)
+                elapsed.append(time.perf_counter() - begin)
+            if not np.array_equal(out.numpy(), signs @ signs.T * int(FIRST * SECOND)):
                 return float("inf")
-        return min(elapsed)
+            seconds += min(elapsed)
     except RuntimeError:
         return float("inf")
+    return seconds
 
 
 class Products:
-    """Products over whole segments by torch.
+    """Products over whole segments by torch, which kernels call: `run` gives them the address.
 
     `backend` or $LMZIP_PRODUCTS names one; else it is the fastest that passes its test. No choice changes a bit.
     """
@@ -70,27 +77,29 @@ class Products:
         self.backend = min(times, key=lambda name: times[name])
         if times[self.backend] == float("inf"):
             raise ArithmeticError(f"no exact matrix product on this machine: tried {', '.join(times)}")
-        self._multiply = BACKENDS[self.backend]
-        self._views: dict[tuple[int, int, int, int], tuple[tuple[torch.Tensor, ...], tuple[np.ndarray, ...]]] = {}
+        self.multiply, self.operand, self.result = BACKENDS[self.backend]
+        self._products: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._error: BaseException | None = None
+        self._callback = ctypes.CFUNCTYPE(None, ctypes.c_int64)(self._call)
+        self._address = ctypes.cast(self._callback, ctypes.c_void_p).value
 
-    def __call__(self, x: np.ndarray, matrix, y: np.ndarray, start: int = 0, stop: int = 0) -> None:
-        """y[…, n] = x[…, k] · matrix[k, n], the forward product."""
-        self._run(x, matrix.integers, y, 0)
+    def add(self, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> int:
+        """A number for the product y = a · b of these very arrays, leading dimensions of a and b flattened."""
+        if a.shape[-1] > PRODUCT_DEPTH:
+            raise ValueError(f"a sum of more than {PRODUCT_DEPTH} products may round")
+        left, right, out = (torch.from_numpy(v.reshape(-1, v.shape[-1])) for v in (a, b, y))
+        self._products.append((left, right, out))
+        return len(self._products) - 1
 
-    def backward(self, gradient: np.ndarray, matrix, y: np.ndarray) -> None:
-        """y[…, k] = gradient[…, n] · matrix[k, n]."""
-        self._run(gradient, matrix.integers, y, 1)
+    def run(self, kernel: Callable, *arguments: Any) -> None:
+        """Call a kernel with these arguments, and behind them the address where it can have products computed."""
+        kernel(*arguments, self._address)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
-    def outer(self, gradient: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-        """y[k, n] = Σ x[…, k] · gradient[…, n]; computed the other way round, for the gradient is the wider operand."""
-        self._run(gradient, x, y, 2)
-
-    def _run(self, a: np.ndarray, b: np.ndarray, y: np.ndarray, kind: int) -> None:
-        key = (id(a), id(b), id(y), kind)
-        if key not in self._views:  # the model's arrays live as long as it does: one view of each, which keeps it alive
-            if (a.shape[-1], b.shape[1], a.size // a.shape[-1])[kind] > PRODUCT_DEPTH:
-                raise ValueError(f"a sum of more than {PRODUCT_DEPTH} products may round")
-            left, right, out = (torch.from_numpy(v.reshape(-1, v.shape[-1])) for v in (a, b, y))
-            views = ((left, right, out), (left, right.t(), out), (left.t(), right, out.t()))[kind]
-            self._views[key] = views, (a, b, y)
-        self._multiply(*self._views[key][0])
+    def _call(self, number: int) -> None:
+        try:
+            self.multiply(*self._products[number])
+        except BaseException as error:  # a kernel can't pass it on
+            self._error = error
