@@ -160,7 +160,12 @@ def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
     command = [*TOY, "encode", "-", "-o", str(archive), "--no-code", "--preset", "fast", "--frame-size", "16K"]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
     part = tmp_path / "x.lmz.lmzip-part"
-    with subprocess.Popen(command, **pipes) as process:
+
+    def heed() -> None:
+        """Whoever started us may ignore the signal, as nohup does, and children inherit that."""
+        signal.signal(number, signal.SIG_DFL)
+
+    with subprocess.Popen(command, preexec_fn=heed, **pipes) as process:
         assert process.stdin
         assert process.stderr
         process.stdin.write(data)
