@@ -50,8 +50,8 @@ NAMES = (
     "order 4, bracket",
     "classes of 16 bytes",
     "bytes 1 and 2, length of word, column, bracket",
-    "word, word that followed the word before",
-    "word, column",
+    "word, word that followed the word before; x86: address expected, byte 1",
+    "word, column; x86: address expected, instruction",
     "byte above, bytes 1 and 2",
     "expected byte, order 1, length of match",
 )

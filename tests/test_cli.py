@@ -37,6 +37,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_what_computes_here_is_shown(run):
+    done = run("info", "--backend")
+    assert done.status == 0
+    assert "exact too: " in done.stdout.decode()
+    assert run("info").status == 2
+
+
 def test_there_and_back(run, book, tmp_path):
     data = book.read_bytes()
     assert run("encode", book).status == 0

@@ -96,6 +96,7 @@ examples:
   lmzip info book.txt.lmz                     what each part of it costs, its settings, whose code it carries
   lmzip info book.txt.lmz --compare book.txt  beside gzip, bzip2 and xz
   lmzip info book.txt.lmz --json              with every frame's kind, sizes and code length
+  lmzip info --backend                        how this machine computes; it changes the time, never the bytes
 """,
     "plan": """\
 example:
@@ -164,6 +165,8 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
 def _threads_option(group: Any) -> None:
     text = "threads, or processes for independent frames (default 1; 0: one for each processor); same bytes"
     group.add_argument("-T", "--threads", type=natural, default=1, metavar="N", help=text)
+    text = "where the model's matrix products are computed (default cpu); same bytes"
+    group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=text)
 
 
 def _encode_options(parser: argparse.ArgumentParser) -> None:
@@ -183,8 +186,6 @@ def _encode_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--frame-size", type=size, default=1 << 20, metavar="SIZE", help=text)
     text = "reset the model in each frame: random access, parallel work with -T, some ratio lost"
     group.add_argument("--independent-frames", action="store_true", help=text)
-    text = "where the model runs; this version knows the CPU only"
-    group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=text)
     group.add_argument("--verify", action="store_true", help="decode the archive before it gets its name")
 
 
@@ -256,7 +257,8 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     _limit_options(verify)
 
     info = new("info", "Show an archive's ledger and settings, without decoding.")
-    info.add_argument("file", metavar="FILE", help="an archive; -: standard input")
+    info.add_argument("file", nargs="?", metavar="FILE", help="an archive; -: standard input")
+    info.add_argument("--backend", action="store_true", help="show what computes on this machine instead")
     info.add_argument("--json", action="store_true", help="for programs, frame by frame")
     info.add_argument("--compare", metavar="ORIGINAL", help="compare the digests; show gzip, bzip2 and xz beside")
 
@@ -366,6 +368,7 @@ def _threads(args: argparse.Namespace) -> int:
 
     count = args.threads or os.cpu_count() or 1
     engine.set_threads(count)
+    engine.set_device(args.device)
     return count
 
 
@@ -434,8 +437,6 @@ def _bar(args: argparse.Namespace, name: str) -> Any:
 def encode(args: argparse.Namespace) -> int:
     if args.output and len(args.files) > 1:
         raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
-    if args.device != "cpu":
-        raise UsageError("this version computes on the CPU only; leave --device out")
     if len(args.files) > 1 and args.stdout:
         raise UsageError("archives don't go one behind the other; encode one at a time with -c, or tar them first")
     args.writes_archive = True
@@ -706,6 +707,13 @@ def info(args: argparse.Namespace) -> int:
     from . import pack
     from .ledger import peers
 
+    if args.backend:
+        from . import engine
+
+        print("\n".join(f"{name:<16} {value}" for name, value in engine.facts().items()))
+        return 0
+    if args.file is None:
+        raise UsageError("which archive? Name it, or - for standard input")
     survey = _surveyed(args.file)
     ledger, header = survey.ledger(), survey.header
     others = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from .codec.message import Header
@@ -9,12 +10,33 @@ from .errors import ArchiveError, LimitError, UsageError
 
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
 _threads = 1
+_device = "cpu"
 
 
 def set_threads(count: int) -> None:
     """Threads for the arithmetic of one process; no choice changes a bit of the result."""
     global _threads
     _threads = count
+
+
+def set_device(name: str) -> None:
+    """Where matrix products are computed, cpu or cuda; no choice changes a bit of the result."""
+    global _device
+    _device = name
+
+
+def device() -> str:
+    return _device
+
+
+@cache
+def _products(device: str) -> str | None:
+    """The backend of `codec.product` for a device; None: the fastest of the CPU's."""
+    if device == "cpu":
+        return None
+    from .cuda import backend
+
+    return backend(device)
 
 
 def load() -> Any:
@@ -32,6 +54,8 @@ def lockstep(header: Header) -> Any:
             import torch
 
             torch.set_num_threads(_threads)
+            if products := _products(_device):
+                return kind(header, products=products)
         return kind(header)
     except ValueError as error:
         raise ArchiveError(f"the settings don't go together: {error}; make the archive anew") from error
@@ -45,6 +69,31 @@ def lockstep(header: Header) -> Any:
         if "NUMBA_DISABLE_JIT" in str(error):
             raise UsageError(str(error)) from None
         raise
+
+
+def facts() -> dict[str, str]:
+    """What computes on this machine, by name."""
+    import os
+
+    import numba
+    import torch
+    from llvmlite import binding
+
+    from .codec.cache import kernel_folder
+    from .codec.product import BACKENDS, Products, self_test
+
+    torch.set_num_threads(_threads)
+    chosen = Products().backend
+    others = [name for name in BACKENDS if name != chosen and self_test(name) < float("inf")]
+    folder = kernel_folder()
+    kept = sum(name.endswith(".nbc") for _, _, names in os.walk(folder) for name in names)
+    return {
+        "matrix products": f"{chosen}, the fastest in its test; exact too: {', '.join(others)}",
+        "torch": f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}; CUDA: {torch.cuda.is_available()}",
+        "kernels": f"numba {numba.__version__} for {numba.config.CPU_NAME or binding.get_host_cpu_name()}",
+        "kept": f"{kept} compiled kernels in {folder}",
+        "processors": str(os.cpu_count()),
+    }
 
 
 def _no_memory() -> LimitError:

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from . import engine
 from .codec.message import Frame, Header
 from .errors import LimitError
 
@@ -19,7 +20,7 @@ from .errors import LimitError
 @contextmanager
 def processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Workers, which leave signals to their parent and don't outlive it."""
-    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin)
+    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (engine.device(),))
     try:
         yield executor
     except BaseException as error:
@@ -32,7 +33,8 @@ def processes(count: int) -> Iterator[ProcessPoolExecutor]:
     executor.shutdown()
 
 
-def _begin() -> None:
+def _begin(device: str) -> None:
+    engine.set_device(device)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -47,7 +49,6 @@ def _end_with_parent() -> None:
 
 def encode(header: Header, index: int, data: bytes) -> Any:
     """One independent frame, `sender.Coded`."""
-    from . import engine
     from .sender import encode_frame
 
     return encode_frame(header, index, data, True, engine.Predictor(header))
@@ -55,7 +56,6 @@ def encode(header: Header, index: int, data: bytes) -> Any:
 
 def decode(header: Header, frame: Frame, payload: bytes) -> tuple[bytes, bytes]:
     """One independent frame's data, and its digest."""
-    from . import engine
     from .codec.receive import rebuild
 
     array, digest = rebuild(engine.Predictor(header), frame, payload)
