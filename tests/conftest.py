@@ -22,7 +22,7 @@ def toy_predictor(monkeypatch):
     """A predictor in pure Python in place of the codec's, where the codec is not the subject."""
     from lmzip import engine
 
-    monkeypatch.setattr(engine, "load", lambda: toy.ToyLockstep)
+    monkeypatch.setattr(engine, "load", lambda *_: toy.ToyLockstep)
 
 
 @pytest.fixture

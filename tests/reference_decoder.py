@@ -380,10 +380,10 @@ class Matrix:
             dx.append(scaled(scale, multiply(q, self.columns, inputs)))
         shares = [scaled(s, row) for s, row in zip(scales, g)]
         most = [max(TINY, *map(abs, column)) for column in zip(*shares)]
-        inverse = f4([FIRST / m for m in most])
+        inverse = f4([SECOND / m for m in most])
         by_column = [[round(v) for v in f4(map(mul, row, inverse))] for row in shares]
         rows = [lanes(row) for row in by_column]
-        column_scale = f4([m / FIRST for m in most])
+        column_scale = f4([m / SECOND for m in most])
         for k, column in enumerate(zip(*x)):
             gradient = f4(map(mul, multiply(column, rows, outputs), column_scale))
             self.weight[k], self.mean[k], self.square[k] = adam(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lmzip import cuda, engine
+from lmzip import engine
+from lmzip.accel import cuda
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.product import BACKENDS, self_test

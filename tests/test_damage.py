@@ -102,7 +102,7 @@ def test_other_arithmetic_is_not_called_damage(monkeypatch, toy_predictor, text)
             super().__init__(header)
             self.odds[ord("e") << 8 | 2] += 100  # met in some later frame, perhaps
 
-    monkeypatch.setattr(engine, "load", lambda: Wrong)
+    monkeypatch.setattr(engine, "load", lambda *_: Wrong)
     with pytest.raises(ArithmeticDiffers, match="arithmetic differs from the sender's at frame 0"):
         lmzip.decompress(archive)
 
@@ -306,7 +306,7 @@ def test_memory_is_bounded_for_all_processes_together(run, monkeypatch, text, tm
 
 
 def test_limits_hold_before_anything_is_allocated(monkeypatch, text):
-    monkeypatch.setattr(engine, "load", lambda: pytest.fail("refuse first"))
+    monkeypatch.setattr(engine, "load", lambda *_: pytest.fail("refuse first"))
     huge = Header(model=ModelSettings(layers=128, width=512, heads=2, hidden=2048, table_bits=24))
     with pytest.raises(LimitError, match="MB of memory"):
         lmzip.decompress(huge.pack())
@@ -353,7 +353,7 @@ def test_attacks(monkeypatch, name):
         assert pack.release(Survey(io.BytesIO(archive)).code) is None
         return
     if name != "streams-and-experts":
-        monkeypatch.setattr(engine, "load", lambda: pytest.fail("refuse first"))
+        monkeypatch.setattr(engine, "load", lambda *_: pytest.fail("refuse first"))
     tracemalloc.start()
     with pytest.raises(LmzipError) as caught:
         lmzip.decompress(archive)

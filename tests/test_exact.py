@@ -106,15 +106,15 @@ def test_backends_multiply_exactly(backend, shape):
     def integers(limit, *shape):
         return random.integers(-limit, limit + 1, shape).astype(products.operand)
 
-    x, weights, gradient = integers(64, m, k), integers(64, k, n), integers(127, m, n)
-    y, dx, dw = np.zeros((1, m, n), products.result), np.zeros((1, m, k), products.result), np.zeros((k, n), f4)
+    x, weights, gradient, small = integers(127, m, k), integers(64, k, n), integers(127, m, n), integers(64, m, n)
+    y, dx, dw = (np.zeros(shape, products.result) for shape in ((1, m, n), (1, m, k), (k, n)))
     numbers = [products.add(x[None], weights, y), products.add(gradient[None], weights.T, dx)]
-    numbers.append(products.add(x.T, gradient.astype(f4), dw))
+    numbers.append(products.add(x.T, small, dw))
     products.run(called, np.array(numbers))
-    x, weights, gradient = (a.astype(np.int64) for a in (x, weights, gradient))
+    x, weights, gradient, small = (a.astype(np.int64) for a in (x, weights, gradient, small))
     assert (y[0] == x @ weights).all()
     assert (dx[0] == gradient @ weights.T).all()
-    assert (dw == x.T @ gradient).all()
+    assert (dw == x.T @ small).all()
 
 
 def test_what_fails_inside_a_kernel_reaches_python():

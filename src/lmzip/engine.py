@@ -34,26 +34,32 @@ def _products(device: str) -> str | None:
     """The backend of `codec.product` for a device; None: the fastest of the CPU's."""
     if device == "cpu":
         return None
-    from .cuda import backend
+    from .accel.cuda import backend
 
     return backend(device)
 
 
-def load() -> Any:
-    """The class `Lockstep`."""
+def load(two_threads: bool = False) -> Any:
+    """The class `Lockstep`; with two threads, if wanted, to encode."""
     from .codec.cache import load_lockstep
 
-    return load_lockstep()
+    kind = load_lockstep()
+    if two_threads:
+        from .accel.threads import ThreadedLockstep
+
+        return ThreadedLockstep
+    return kind
 
 
 def lockstep(header: Header) -> Any:
     """A predictor at its beginning."""
     try:
-        kind = load()
+        two_threads = _threads > 1 and header.model is not None and header.experts is not None
+        kind = load(two_threads)
         if header.model is not None:
             import torch
 
-            torch.set_num_threads(_threads)
+            torch.set_num_threads(_threads - two_threads)
             if products := _products(_device):
                 return kind(header, products=products)
         return kind(header)

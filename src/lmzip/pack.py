@@ -85,11 +85,14 @@ def packed(kind: str) -> bytes:
     out = io.BytesIO()
     sources = b"".join(b"\0%s\n%s" % (name.encode(), content) for name, content in members(kind).items())
     start = strip((FOLDER / START).read_text("utf-8")).encode()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:
-        for name, content in ((START, start), ("codec.bz2", bz2.compress(sources))):
+    with zipfile.ZipFile(out, "w") as file:
+        for name, content, how in (
+            (START, start, zipfile.ZIP_DEFLATED),  # what Python itself unpacks
+            ("codec.bz2", bz2.compress(sources), zipfile.ZIP_STORED),
+        ):
             info = zipfile.ZipInfo(name)  # 1980-01-01
             info.create_system, info.external_attr = 3, 0o644 << 16
-            file.writestr(info, content)
+            file.writestr(info, content, how, 9)
     return out.getvalue()
 
 

@@ -79,7 +79,6 @@ class State(NamedTuple):
 _0, _1, _8, _16 = (np.uint64(n) for n in (0, 1, 8, 16))
 _BYTE, _2BYTES, _3BYTES, _4BYTES, _5BYTES, _6BYTES = (np.uint64((1 << 8 * n) - 1) for n in (1, 2, 3, 4, 5, 6))
 _LONG_MATCH = np.uint64(400)
-_NO_MODEL = np.zeros((0, 256), np.uint32)
 _GOLDEN, _ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _FOLD = np.uint64(32)
 _MASKED = np.uint64(0xF0F0F0FFFF)
@@ -205,18 +204,29 @@ class Experts:
             state.matches[matches : 2 * matches] = state.matches[:matches]
             memory[_MATCH_MASK] = 2 * matches - 1
 
-    def encode(
-        self, history: np.ndarray, at: int, count: int, frequencies: np.ndarray, state: np.ndarray, message: np.ndarray
-    ) -> int:
-        """Write `count` bytes of the history; frequencies uint32[count, 256] or [0, 256]. Returns their code length."""
-        before = int(self.state.ledger[MIX])
-        encode_segment(self.state, history, at, at + count, frequencies, state, message)
-        return int(self.state.ledger[MIX]) - before
+    def begin(self, history: np.ndarray, at: int, count: int) -> np.ndarray | None:
+        """Before `count` bytes at a position: State.sampled if some of them are samples, whose kernels then compile."""
+        self.grow(at)
+        numbers = self.state.sampled
+        watch(numbers, history, at)
+        return numbers if at + count > numbers[numeric.FIRST] and len(self.state.active) >= SAMPLED else None
 
-    def decode(self, history: np.ndarray, at: int, count: int, state: np.ndarray, message: np.ndarray) -> int:
-        """Read `count` bytes into the history, without a language model; returns their code length."""
-        before = int(self.state.ledger[MIX])
-        decode_segment(self.state, history, at, at + count, state, message)
+    def code(
+        self,
+        history: np.ndarray,
+        at: int,
+        count: int,
+        frequencies: np.ndarray,
+        state: np.ndarray,
+        message: np.ndarray,
+        decoding: bool,
+    ) -> int:
+        """Write or read `count` bytes of the history, absolute positions from `at` on; returns their code length.
+
+        frequencies: uint32[count, 256], or [0, 256] where there is no language model.
+        """
+        before, numbers = int(self.state.ledger[MIX]), self.begin(history, at, count)
+        _code_segment(self.state, history, at, at + count, frequencies, state, message, decoding, numbers)
         return int(self.state.ledger[MIX]) - before
 
     def forget(self) -> None:
@@ -443,14 +453,14 @@ def _learn_final(outputs, weights, row, mixed, y):
 
 
 @inline
-def code_byte(state, history, i, frequencies, t, coder_state, message, decoding):
+def code_byte(state, history, i, frequencies, t, coder_state, message, decoding, numbers):
     """Predict, code and learn the byte at position i (int64), which is returned.
 
     history: uint8[2^k]; frequencies[t]: of every byte, uint32 > 0, sum 2^24, unless frequencies is of length 0;
-    message: uint8 (writable), written at the coder's position with room, or read.
+    message: uint8 (writable), written at the coder's position with room, or read; numbers: what `begin` gave.
     """
     memory, x, rows, outputs, tree = state.memory, state.inputs, state.rows, state.outputs, state.tree
-    ring, numbers = history.shape[0] - 1, state.sampled
+    ring = history.shape[0] - 1
     finals, weights, contexts = state.finals, state.weights, state.active.shape[0]
     modelled = frequencies.shape[0] > 0
     recent = np.int64(memory[_RECENT] & _2BYTES)
@@ -459,8 +469,7 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
     bracket = np.int64(memory[_BRACKET])
     word_length = min(np.int64(memory[_WORD_LENGTH]), 15)
     near = c1
-    sampled = i >= numbers[numeric.FIRST] and contexts >= SAMPLED
-    if sampled:
+    if numbers is not None and i >= numbers[numeric.FIRST]:
         x, weights, contexts = state.sample_inputs, state.sample_weights, SAMPLED
         prepare(numbers, state.errors, state.systems, state.solving[numeric.TAPS + 1], state.contexts, history, i)
         for k in range(contexts):
@@ -522,7 +531,7 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
         rows[5] = 1280 + (bracket if bracket > 0 else c2)
         rows[6] = 1536 + (word_length << 4 | classes >> 4)
         own, own_hits = 0, 256
-        if sampled:
+        if numbers is not None and i >= numbers[numeric.FIRST]:
             sample_inputs(numbers, c1, c0, bit, x)
             phase = numbers[numeric.PHASE]
             place = phase << 3 | bit
@@ -578,7 +587,7 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding)
     if decoding:
         history[i & ring] = byte
     _learn_byte(state, contexts, history, i, byte, expected)
-    if sampled:
+    if numbers is not None and i >= numbers[numeric.FIRST]:
         learn_sample(numbers, state.errors, state.systems, state.solving, history, i)
     return byte
 
@@ -729,7 +738,7 @@ def _code_raw(state, history, i, coder_state, message, decoding):
 
 
 @heapless
-def _code_segment(state, history, start, stop, frequencies, coder_state, message, decoding):
+def _code_segment(state, history, start, stop, frequencies, coder_state, message, decoding, numbers):
     ring = history.shape[0] - 1
     i = start
     while i < stop:
@@ -750,17 +759,5 @@ def _code_segment(state, history, start, stop, frequencies, coder_state, message
         if not modelled and _raw_block(state, i):
             _code_raw(state, history, i, coder_state, message, decoding)
         else:
-            code_byte(state, history, i, frequencies, i - start, coder_state, message, decoding)
+            code_byte(state, history, i, frequencies, i - start, coder_state, message, decoding, numbers)
         i += 1
-
-
-def encode_segment(state, history, start, stop, frequencies, coder_state, message):
-    """Code history[start:stop] (absolute positions); frequencies: uint32[stop - start, 256] or [0, 256]."""
-    watch(state.sampled, state.tree, history, start)
-    _code_segment(state, history, start, stop, frequencies, coder_state, message, False)
-
-
-def decode_segment(state, history, start, stop, coder_state, message):
-    """Write history[start:stop] from a message coded without a language model."""
-    watch(state.sampled, state.tree, history, start)
-    _code_segment(state, history, start, stop, _NO_MODEL, coder_state, message, True)

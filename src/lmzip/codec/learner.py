@@ -18,6 +18,7 @@ from . import rng
 from .exact import (
     FIRST,
     ONE,
+    SECOND,
     TINY,
     ZERO,
     f4,
@@ -126,8 +127,8 @@ def split_gradient(matrix, gradient, x_scale, row_scale, scratch):
                 v[n] = row[n] * weight_scale[n]
             row_scale[b, t] = quantise(v, gradient.by_row[b, t], FIRST)
     for n in range(count):
-        gradient.column_scale[n] = most[n] / FIRST
-        inverse[n] = FIRST / most[n]
+        gradient.column_scale[n] = most[n] / SECOND
+        inverse[n] = SECOND / most[n]
     for b in range(g.shape[0]):
         for t in range(g.shape[1]):
             row, q, s = g[b, t], gradient.by_column[b, t], x_scale[b, t]
@@ -269,7 +270,7 @@ def matrix_backward(matrix, gradient, x_scale, scale, rate, epsilon, scratch, pr
     for k in range(matrix.weight.shape[0]):
         row, weight = gradient.weights[k], matrix.weight[k]
         for n in range(count):
-            d[n] = row[n] * gradient.column_scale[n]
+            d[n] = f4(row[n]) * gradient.column_scale[n]
         adam(weight, matrix.mean[k], matrix.square[k], d, rate, epsilon)
         for n in range(count):
             size = abs(weight[n])
@@ -340,8 +341,10 @@ class Learner:
 
         def gradient(matrix: Matrix, x: np.ndarray, given: np.ndarray | None = None) -> Gradient:
             k, n = matrix.weight.shape
-            by_row, by_column = shared("by_row", *shape, n, kind=products.operand), shared("by_column", *shape, n)
-            inputs, weights = shared("inputs", *shape, k, kind=products.result), shared("weights", k, n)
+            by_row, by_column = (shared(name, *shape, n, kind=products.operand) for name in ("by_row", "by_column"))
+            inputs, weights = (
+                shared(*what, kind=products.result) for what in (("inputs", *shape, k), ("weights", k, n))
+            )
             number = products.add(by_row, matrix.integers.T, inputs)
             products.add(x.reshape(-1, k).T, by_column.reshape(-1, n), weights)
             outputs = shared("outputs", *shape, n) if given is None else given

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HISTORY_BITS = 24  # predictors look back on 2^24 bytes at most
 DIGESTED = 1 << 23  # arrays of more bytes are left out of the short digest: an error there soon shows in the others
+_NO_MODEL = np.zeros((0, 256), np.uint32)
 _ROOM = 1 << 16  # bytes kept free in the message buffer before each segment
 
 
@@ -142,8 +143,6 @@ class _Frame:
             else:  # the rest is the last stream's
                 first, count, begin = here.streams - 1, min(here.segment, self.length - self.position), self._begin
                 position = np.full(here.streams, self._start + self.position)
-            if here.experts is not None:
-                here.experts.grow(int(position[0]))
             self.nll += int(self._code(begin, position, first, count))
             self.position += count * (here.streams - first)
             if here.model is not None and here.learner is not None:
@@ -177,17 +176,27 @@ class Encoding(_Frame):
         for b in range(first, here.streams):
             at = int(position[b])
             here.put(at, self._data[at - self._start : at - self._start + count])
-        room = _ROOM + 32 * count * here.streams
-        if len(self._message) < int(self._state[coder.POSITION]) + int(self._state[coder.RUN]) + room:
-            self._message = np.concatenate((self._message, np.zeros(len(self._message) + room, np.uint8)))
-        frequencies = np.zeros((1, 0, 256), np.uint32)
+        frequencies = None
         if here.model is not None:
             frequencies = here.model.predict_segment(history, begin, position, count)
         if here.experts is not None:
-            return here.experts.encode(history, int(position[0]), count, frequencies[0], self._state, self._message)
-        if here.model is None:
+            return self._mix(int(position[0]), count, _NO_MODEL if frequencies is None else frequencies[0])
+        if frequencies is None:
             frequencies = self._uniform()
+        self._make_room(count)
         return encode_symbols(frequencies, history, position, first, count, self._state, self._message)
+
+    def _mix(self, at: int, count: int, frequencies: np.ndarray) -> int:
+        """Code `count` bytes of the history by the experts, and by frequencies [count, 256] if there is a model."""
+        here = self.lockstep
+        assert here.experts is not None
+        self._make_room(count)
+        return here.experts.code(here.history, at, count, frequencies, self._state, self._message, False)
+
+    def _make_room(self, count: int) -> None:
+        room = _ROOM + 32 * count * self.lockstep.streams
+        if len(self._message) < int(self._state[coder.POSITION]) + int(self._state[coder.RUN]) + room:
+            self._message = np.concatenate((self._message, np.zeros(len(self._message) + room, np.uint8)))
 
     def finish(self) -> bytes:
         """The transcript; call it once, when `done`."""
@@ -214,7 +223,7 @@ class Decoding(_Frame):
         elif here.model is not None:
             length = here.model.decode_segment(history, begin, position, first, count, self._state, self._message)
         elif here.experts is not None:
-            length = here.experts.decode(history, int(position[0]), count, self._state, self._message)
+            length = here.experts.code(history, int(position[0]), count, _NO_MODEL, self._state, self._message, True)
         else:
             frequencies = self._uniform()
             length = decode_uniform(frequencies, history, position, first, count, self._state, self._message)

@@ -7,16 +7,15 @@ import numpy as np
 from .experts import MIX, Experts, code_byte
 from .kernel import kernel
 from .model import Model, forward, hash_contexts
-from .numeric import watch
 
 
 @kernel
-def _decode(net, caches, past, table_bits, history, begin, position, count, experts, state, message):
+def _decode(net, caches, past, table_bits, history, begin, position, count, experts, state, message, numbers):
     """Read `count` positions of one stream, the language model's prediction of each mixed with the experts'."""
     for t in range(count):
         hash_contexts(history, begin, position, t, t + 1, table_bits, net.contexts)
         forward(net, caches, past, t, t + 1, np.int64(0))
-        code_byte(experts, history, position[0] + t, net.frequencies[0], t, state, message, True)
+        code_byte(experts, history, position[0] + t, net.frequencies[0], t, state, message, True, numbers)
 
 
 def decode_segment(
@@ -30,7 +29,14 @@ def decode_segment(
     message: np.ndarray,
 ) -> int:
     """Read `count` positions of one stream into the history; returns their code length."""
-    before, bits, past = int(experts.state.ledger[MIX]), model.settings.table_bits, int(model.past[0])
-    watch(experts.state.sampled, experts.state.tree, history, int(position[0]))
-    _decode(model.net, model.caches, past, bits, history, begin, position, count, experts.state, state, message)
+    at, before, bits, past = (
+        int(position[0]),
+        int(experts.state.ledger[MIX]),
+        model.settings.table_bits,
+        int(model.past[0]),
+    )
+    numbers = experts.begin(history, at, count)
+    _decode(
+        model.net, model.caches, past, bits, history, begin, position, count, experts.state, state, message, numbers
+    )
     return int(experts.state.ledger[MIX]) - before

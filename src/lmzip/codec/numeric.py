@@ -12,6 +12,8 @@ at least 1, so they are finite. All else is integers.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from .coder import FINE, log2
@@ -58,7 +60,6 @@ def _pair(history, i):
     return v - ((v & 32768) << 1)
 
 
-@heapless
 def _adopt(s, kind, channels, stride, start):
     s[KIND], s[CHANNELS], s[STRIDE], s[START], s[_JUDGED] = kind, channels, stride, start, -1
     s[FIRST] = max(start, 3 * stride + 200) if kind > 0 else 1 << 62  # from here on
@@ -80,108 +81,98 @@ def _adopt(s, kind, channels, stride, start):
     s[_COUNT] = n
 
 
-@heapless
-def _difference(history, i, distance, count):
-    """Sum over the last `count` bytes of how far each is from the one at a distance before it."""
-    total = 0
-    for j in range(i - count, i):
-        total += abs(_at(history, j) - _at(history, j - distance))
-    return total
+def _take(history, start, stop):
+    """Bytes [start, stop) of the ring."""
+    return history[np.arange(start, stop) & (len(history) - 1)]
 
 
 @heapless
+def _row(x, least):
+    """Distance, 24 or more, at which the last 1024 of int16[n] differ least from those before; 0: not below `least`."""
+    stride, n = 0, x.shape[0]
+    for lag in range(24, n - 1024):
+        total = 0
+        for part in range(n, n - 1024, -256):
+            for j in range(part - 256, part):
+                total += abs(x[j] - x[j - lag])
+            if total > least:
+                break
+        if total < least:
+            least, stride = total, lag
+    return stride
+
+
 def _laplace(total, n):
     """Bits (2^-32) that n samples take whose absolute differences sum to `total`, about."""
-    return n * (log2((total << 8) // n + 64) - (23 << FINE - 2))
+    return n * (log2((int(total) << 8) // n + 64) - (23 << FINE - 2))
 
 
-@heapless
-def _judge(s, counts, history, i):
+def _judge(s, history, i):
     """What the 4096 bytes before i look like: kind (0: other, -1: too monotonous to say), channels, stride, start."""
-    old, b, stride = s[KIND], s[CHANNELS], s[STRIDE]
-    if old == 1 and stride > 0 and _difference(history, i, stride, _BLOCK) < _difference(history, i, 4 * b, _BLOCK):
+    x = _take(history, i - _BLOCK - _WIDEST, i).astype(np.int16)
+
+    def differences(distance, count=_BLOCK):
+        return np.abs(x[-count:] - x[-count - distance : -distance]).sum()
+
+    old, b, stride = (int(s[k]) for k in (KIND, CHANNELS, STRIDE))
+    if old == 1 and stride > 0 and differences(stride) < differences(4 * b):
         return old, b, stride, i
-    for j in range(counts.shape[0]):
-        counts[j] = 0
-    for j in range(i - _BLOCK, i):
-        counts[(j & 1) << 8 | _at(history, j)] += 1
     best = 0  # entropy of even and odd places
-    for v in counts:
-        if v > 0:
-            best += v * ((11 << FINE) - log2(v))
+    for place in (0, 1):
+        for v in np.bincount(x[_WIDEST + place :: 2]):
+            best += int(v) * ((11 << FINE) - log2(v)) if v else 0
     best = best // 8 * (9 if old > 0 else 7)
     if best < 2048 << FINE:
         return -1, 0, 0, 0
     kind, b, stride, start = 0, 0, 0, i
     for k in range(1, 5):
-        cost = _laplace(_difference(history, i, k, _BLOCK), _BLOCK)
+        cost = _laplace(differences(k), _BLOCK)
         if cost < best:
             kind, b, best = 1, k, cost
+    pairs = x[:-1].astype(np.int64) | x[1:].astype(np.int64) << 8
     for k in range(1, 3):
         for phase in range(2):
-            total = 0
-            for j in range(i - _BLOCK + phase, i - 1, 2):
-                d = (_pair(history, j) - _pair(history, j - 2 * k)) & 65535
-                total += min(d, 65536 - d)
-            cost = _laplace(total, _BLOCK // 2)
+            at = np.arange(_WIDEST + phase, len(pairs), 2)
+            d = (pairs[at] - pairs[at - 2 * k]) & 65535
+            cost = _laplace(np.minimum(d, 65536 - d).sum(), _BLOCK // 2)
             if cost < best:
                 kind, b, start, best = 2, k, i + phase, cost
     if kind == 1:  # rows: the distance that differs least, if less than nearby
-        least = _difference(history, i, 4 * b, 1024)
-        for lag in range(24, min(i - 1024, _WIDEST)):
-            total = 0
-            for part in range(4):
-                total += _difference(history, i - 256 * part, lag, 256)
-                if total > least:
-                    break
-            if total < least:
-                least, stride = total, lag
+        stride = _row(x[-1024 - min(i - 1024, _WIDEST) :], differences(4 * b, 1024))
     return kind, b, stride, start
 
 
-@heapless
-def watch(s, counts, history, start):
-    """Before the segment at `start`: do headers since the last call, or the last block, say that samples come?
-
-    counts: int64[512], scratch.
-    """
-    if history.shape[0] < _RING:
+def watch(s, history, start):
+    """Before the segment at `start`: do headers since the last call, or the last block, say that samples come?"""
+    if len(history) < _RING:
         return
-    kind, b, stride, begin = -1, 0, 0, 0
-    for i in range(max(s[_WATCHED], start - _BLOCK), start + 1):
-        last = (_pair(history, i - 2) & 65535) << 16 | (_pair(history, i - 4) & 65535)
-        if last == 0x20746D66:  # "fmt "
+    found = None
+    first = max(int(s[_WATCHED]), start - _BLOCK)
+    for match in re.finditer(b"fmt |data", _take(history, first - 4, start).tobytes()):
+        i = first + match.start()  # behind it
+        if match[0] == b"fmt ":
             s[_FORMAT] = i
-        elif last == 0x61746164 and 0 < s[_FORMAT] > i - 999 and _pair(history, s[_FORMAT] + 4) & 0xFFFD == 1:  # "data"
-            bits = _at(history, s[_FORMAT] + 18)
-            if bits == 8 or bits == 16:
-                kind, b, stride, begin = bits >> 3, min(max(_at(history, s[_FORMAT] + 6), 1), 2), 0, i + 4
-        if 8 < i < 64 and last >> 24 == 10 and history[0] == 80 and history[1] | 3 == 55:  # "P5", "P6"
-            field, v, width, channels = 0, 0, 0, 1 if history[1] == 53 else 3
-            for j in range(2, i):
-                digit = _at(history, j) - 48
-                if 0 <= digit < 10:
-                    v = min(v * 10 + digit, 99999)
-                elif v > 0:
-                    field += 1
-                    if field == 1:
-                        width = v * channels
-                    elif field == 3 and j == i - 1 and v == 255 and 16 < width < _WIDEST:
-                        kind, b, stride, begin = 1, channels, width, i
-                    v = 0
+        elif i - 999 < s[_FORMAT] <= i - 24 and s[_FORMAT] > 0:
+            form = _take(history, int(s[_FORMAT]) + 4, i)
+            if form[0] in (1, 3) and form[1] == 0 and form[14] in (8, 16):
+                found = int(form[14]) >> 3, min(max(int(form[2]), 1), 2), 0, i + 4
+    for i in range(first, min(start + 1, 64)):
+        header = re.fullmatch(rb"P([56])\D+(\d+)\D+\d+\D+255\n", history[:i].tobytes())
+        if header:
+            b = 1 if header[1] == b"5" else 3
+            if 16 < int(header[2]) * b < _WIDEST:
+                found = 1, b, int(header[2]) * b, i
     s[_WATCHED] = start + 1
-    if kind < 0 and start >= s[_NEXT]:
+    if not found and start >= s[_NEXT]:
         s[_NEXT] = start + _BLOCK
-        kind, b, stride, begin = _judge(s, counts, history, start)
-        judged = kind | b << 8 | stride << 16
-        if kind < 0 or judged == s[KIND] | s[CHANNELS] << 8 | s[STRIDE] << 16:
-            s[_JUDGED] = -1
-            return
-        if judged != s[_JUDGED]:  # two blocks in a row decide
-            s[_JUDGED] = judged
-            return
-    if kind >= 0:
-        _adopt(s, kind, b, stride, begin)
+        found = _judge(s, history, start)
+        judged = found[0] | found[1] << 8 | found[2] << 16
+        if found[0] < 0 or judged == s[KIND] | s[CHANNELS] << 8 | s[STRIDE] << 16:
+            s[_JUDGED], found = -1, None
+        elif judged != s[_JUDGED]:  # two blocks in a row decide
+            s[_JUDGED], found = judged, None
+    if found:
+        _adopt(s, *found)
 
 
 @heapless

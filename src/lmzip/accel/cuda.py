@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-from .codec.product import BACKENDS, self_test
+from ..codec.product import BACKENDS, self_test
 
 NAME = "cuda"
 
