@@ -1015,8 +1015,8 @@ class Experts:
             v = self.slots.get(place + node, 0)
             cell = k * 256 + (v >> 24) if v else -1
             if v:
-                p = self.histories[cell] >> 10
-                x += [stretch(p), (p - (1 << 21)) >> 11, stretch(((v & 0x3FFFF) ^ 0x20000) << 4)]
+                logit = stretch(self.histories[cell] >> 10)
+                x += [logit, 0 if all(COUNTS[v >> 24]) else logit, stretch(((v & 0x3FFFF) ^ 0x20000) << 4)]
             else:
                 x += [0, 0, 0]
             cells.append(cell)
