@@ -1015,8 +1015,8 @@ class Experts:
             v = self.slots.get(place + node, 0)
             cell = k * 256 + (v >> 24) if v else -1
             if v:
-                p = self.histories[cell] >> 10
-                x += [stretch(p), (p - (1 << 21)) >> 11, stretch(((v & 0x3FFFF) ^ 0x20000) << 4)]
+                logit = stretch(self.histories[cell] >> 10)
+                x += [logit, 0 if all(COUNTS[v >> 24]) else logit, stretch(((v & 0x3FFFF) ^ 0x20000) << 4)]
             else:
                 x += [0, 0, 0]
             cells.append(cell)
@@ -1046,9 +1046,9 @@ class Experts:
     def mapped(self, table: str, bucket: int) -> int:
         return self.apms.get(bucket, APM[bucket % 33]) if table == "apms" else self.model_apm[bucket]
 
-    def learn_refine(self, table: str, row: int, logit: int, bit: int, limit: int) -> None:
+    def learn_refine(self, table: str, row: int, logit: int, bit: int) -> None:
         bucket = row * 33 + (logit + LIMIT + 1 + 96) // 192
-        getattr(self, table)[bucket] = adapt(self.mapped(table, bucket), bit, limit)
+        getattr(self, table)[bucket] = adapt(self.mapped(table, bucket), bit, 1000)
 
     def final(self, outputs: Sequence[int], row: int) -> int:
         """The second mix."""
@@ -1129,9 +1129,9 @@ class Experts:
             self.learn_final(outputs, c0, a, y)
             self.learn_final(outputs, by_hits, b, y)
             for row in maps:
-                self.learn_refine("apms", row, mixed, y, 1000)
+                self.learn_refine("apms", row, mixed, y)
             if f:
-                self.learn_refine("model_apm", c0, model, y, 64)
+                self.learn_refine("model_apm", c0, model, y)
                 cost_alone += bit_cost(max(16, min((1 << 22) - 16, squash(alone))), y)
                 self.learn_final(without, 768 + c0, alone, y)
             for k, place in enumerate(places):

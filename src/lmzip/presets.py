@@ -17,13 +17,13 @@ EXPERTS = {
 MODELS = {
     "none": None,
     "default": ModelSettings(),
-    "max": ModelSettings(layers=2, width=256, heads=4, hidden=1024, table_bits=18),
+    "max": ModelSettings(hidden=256, table_bits=19),
 }
 # preset: (language model, experts, segment, replay)
 PRESETS = {
     "fast": ("none", "fast", 256, 0),
     "default": ("default", "fast", 32, 0),
-    "max": ("max", "max", 32, 1),
+    "max": ("max", "max", 16, 0),
 }
 LEVELS = {level: "fast" if level < 4 else "default" if level < 7 else "max" for level in range(10)}
 FRAME_SIZE = 1 << 20

@@ -390,10 +390,9 @@ def _gather(state, contexts, x, node, c0, bit):
         if v == 0:
             x[m], x[m + 1], x[m + 2] = 0, 0, 0
         else:
-            cell = k * 256 + (v >> 24)
-            p = np.int64(state.histories[np.uint64(cell)]) >> 10
-            x[m] = stretch(p)
-            x[m + 1] = (p - (1 << 21)) >> 11
+            cell, counts = k * 256 + (v >> 24), _COUNTS[np.uint64(v >> 24)]
+            x[m] = stretch(np.int64(state.histories[np.uint64(cell)]) >> 10)
+            x[m + 1] = 0 if counts[0] and counts[1] else x[m]  # what was never otherwise weighs by itself
             x[m + 2] = stretch(((v & 0x3FFFF) ^ 0x20000) << 4)
         cells[k] = cell
         run = np.int64(slots[np.uint64(places[contexts + k])])
@@ -520,9 +519,6 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding,
             model = min(max(model, -mixer.LIMIT), mixer.LIMIT)
             x[experts + 1] = stretch(refine(state.model_apm, c0, model))
             rows[SETS] = 1792 + min(abs(model) >> 7, 15) * 8 + bit
-        elif rows.shape[0] > SETS:
-            x[experts], x[experts + 1] = 0, 0
-            rows[SETS] = 1920 + bit
         rows[0] = c0
         rows[1] = 256 + length * 8 + bit
         rows[2] = 512 + c1
@@ -565,11 +561,11 @@ def code_byte(state, history, i, frequencies, t, coder_state, message, decoding,
         train(x, weights, rows, outputs, y, rate)
         _learn_final(outputs, finals, by_c0, a, y)
         _learn_final(outputs, finals, by_hits, b, y)
-        learn_refine(state.apms, order1, mixed, y, 1000)
-        learn_refine(state.apms, order2, mixed, y, 1000)
-        learn_refine(state.apms, at_match, mixed, y, 1000)
+        learn_refine(state.apms, order1, mixed, y)
+        learn_refine(state.apms, order2, mixed, y)
+        learn_refine(state.apms, at_match, mixed, y)
         if modelled:
-            learn_refine(state.model_apm, c0, model, y, 64)
+            learn_refine(state.model_apm, c0, model, y)
             cost_alone += _cost(min(max(squash(alone), 16), (1 << BITS) - 16), BITS, y)
             _learn_final(state.alone, finals, 768 + c0, alone, y)
         _learn_bit(state, contexts, node, bit, y)

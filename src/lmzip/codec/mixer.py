@@ -114,10 +114,10 @@ def prepare_refine(table, row):
 
 
 @inline
-def learn_refine(table, row, logit, bit, limit):
+def learn_refine(table, row, logit, bit):
     """Move the bucket nearest to `logit` towards `bit`."""
     bucket = np.uint64(row * BUCKETS) + np.uint64(logit + LIMIT + 1 + 96) // _STEP
-    table[bucket] = adapt(np.int64(table[bucket]), bit, limit)
+    table[bucket] = adapt(np.int64(table[bucket]), bit, 1000)
 
 
 def apm(rows):
