@@ -22,6 +22,7 @@ from operator import add, mul, sub
 from types import SimpleNamespace
 
 MASK64 = (1 << 64) - 1
+VERSION = 0  # of the format
 DIGESTED = 1 << 23  # arrays of more bytes are no part of the state digest
 
 
@@ -73,8 +74,8 @@ class Cursor:
 
 def read_header(cursor: Cursor) -> SimpleNamespace:
     """Section 3."""
-    if cursor.take(4) != b"\x8aLMZ" or cursor.number(0, 1 << 62) != 0:
-        raise Refused("another format")
+    if cursor.take(4) != b"\x8aLMZ" or cursor.number(0, 1 << 62) != VERSION:
+        raise Refused("another format version")
     size = cursor.number(1, 1024)
     end = cursor.at + size
     header = cursor.fields(
@@ -855,6 +856,283 @@ def byte_class(byte: int) -> int:
     return {" ": 4, "\n": 5, ".": 7, ",": 7}.get(c, 8 + (byte & 7))
 
 
+# Samples of images and audio: docs/predictor.md, section 7
+
+
+def at(known: bytearray, i: int) -> int:
+    """Byte i, 0 before the first."""
+    return known[i] if i >= 0 else 0
+
+
+def pair(known: bytearray, i: int) -> int:
+    """Bytes i and i + 1 as a signed number, the lower one first."""
+    v = at(known, i) | at(known, i + 1) << 8
+    return v - 65536 if v >= 32768 else v
+
+
+def octaves(v: int) -> int:
+    """log2(v + 1) in quarters, about."""
+    lg, v = 0, v + 1
+    while v >= 8:
+        v, lg = v >> 1, lg + 4
+    return min(lg + v, 63)
+
+
+def differences(known: bytearray, i: int, distance: int, count: int) -> int:
+    """How far the `count` bytes before i are from those at a distance before them, in all."""
+    return sum(abs(at(known, j) - at(known, j - distance)) for j in range(i - count, i))
+
+
+def laplace(total: int, n: int) -> int:
+    """Code length of n differences of this sum, about."""
+    return n * (log2((total << 8) // n + 64) - (23 << 30))
+
+
+def fit(system: list[list[float]], x: Sequence[float], y: float, decay: float) -> None:
+    """Take a sample into the moments and solve them: weighted least squares, in float64."""
+    n, moments, right = len(x), [], system[24]
+    w = []
+    for i in range(n):
+        row = system[i]
+        for j in range(i, n):
+            row[j] = row[j] * decay + (x[i] * x[j] + 0.0625)
+        right[i] = right[i] * decay + (x[i] * y + 0.0625)
+        moments.append(row[:n])
+        moments[i][i] += 2.0
+        w.append(right[i])
+    for k in range(n):
+        pivot = moments[k]
+        if not pivot[k] >= 1.0:
+            return
+        inverse = 1.0 / pivot[k]
+        for j in range(k + 1, n):
+            if abs(pivot[j]) < 1e-20:
+                pivot[j] = 0.0
+        if abs(w[k]) < 1e-20:
+            w[k] = 0.0
+        for i in range(k + 1, n):
+            f, row = pivot[i] * inverse, moments[i]
+            w[i] -= f * w[k]
+            for j in range(i, n):
+                row[j] -= f * pivot[j]
+    for k in range(n - 1, -1, -1):
+        w[k] = w[k] / moments[k][k]
+        if abs(w[k]) < 1e-20:
+            w[k] = 0.0
+        for i in range(k):
+            w[i] -= moments[i][k] * w[k]
+    system[25][:n] = w
+
+
+class Samples:
+    """What is known of samples: their kind, two predictors of the next one, weight sets of their own."""
+
+    def __init__(self, modelled: bool) -> None:
+        self.kind = self.channels = self.stride = self.start = 0
+        self.first, self.judged, self.next, self.watched, self.format = 1 << 62, -1, 8192, 4, 0
+        self.channel = self.phase = self.level = self.expected = self.apart = 0
+        self.guess, self.scale = [0, 0], [0, 0]
+        self.distances: list[int] = []
+        self.errors = [0] * (1 << 15)
+        self.means = [[((4 + k % 4) << k // 4) * 85 for k in range(64)] for _ in range(2)]
+        self.systems = [[[[0.0] * 24 for _ in range(26)] for _ in range(4)] for _ in range(2)]
+        row = [4000, 0, 4000, 4000] * 8 + [4000] * 3 + [0] + [6000] * 26 + [6500 * modelled] * 2
+        self.weights = [list(row) for _ in range(4744)]
+        self.x: list[float] = []
+
+    def numbers(self) -> list[int]:
+        """In the order of the digest."""
+        numbers = [self.kind, self.channels, self.stride, self.start, self.first, self.judged, self.next, self.watched]
+        if not self.distances:  # nothing was ever found
+            return [*numbers, self.format] + [0] * 34
+        numbers += [self.format, len(self.distances), self.channel, self.phase, self.level, self.expected, self.apart]
+        return numbers + [*self.guess, *self.scale, *(self.distances + list(range(len(self.distances) + 1, 25)))]
+
+    def watch(self, known: bytearray, start: int) -> None:
+        """Before a segment: do headers or the bytes themselves say that samples come?"""
+        found = None
+        for i in range(max(self.watched, start - 4096), start + 1):
+            if known[i - 4 : i] == b"fmt ":
+                self.format = i
+            elif known[i - 4 : i] == b"data" and 18 < i - self.format < 999:
+                bits = at(known, self.format + 18)
+                if pair(known, self.format + 4) & 0xFFFD == 1 and bits in (8, 16):
+                    found = bits // 8, min(max(at(known, self.format + 6), 1), 2), 0, i + 4
+            if 8 < i < 64 and known[i - 1] == 10 and known[:2] in (b"P4", b"P5", b"P6", b"P7"):
+                channels = 1 if known[:2] == b"P5" else 3
+                if (row := pnm_row(known[2:i], channels)) is not None:
+                    found = 1, channels, row, i
+        self.watched = start + 1
+        if found is None and start >= self.next:
+            self.next = start + 4096
+            found = self.judge(known, start)
+            judged = found and found[0] | found[1] << 8 | found[2] << 16
+            if found is None or judged == self.kind | self.channels << 8 | self.stride << 16:
+                self.judged = -1
+                return
+            if judged != self.judged:  # two blocks in a row decide
+                self.judged = judged
+                return
+        if found is not None:
+            self.adopt(*found)
+
+    def judge(self, known: bytearray, i: int) -> tuple[int, int, int, int] | None:
+        """Kind, channels, bytes of a row and beginning of what the 4,096 bytes before i seem to be."""
+        if self.kind == 1 and self.stride:
+            here, near = (differences(known, i, d, 4096) for d in (self.stride, 4 * self.channels))
+            if here < near:
+                return 1, self.channels, self.stride, i
+        counts = Counter((j & 1, known[j]) for j in range(i - 4096, i)).values()
+        best = sum(v * ((11 << 32) - log2(v)) for v in counts) // 8 * (9 if self.kind else 7)
+        if best < 2048 << 32:
+            return None
+        kind, channels, stride, start = 0, 0, 0, i
+        for k in range(1, 5):
+            cost = laplace(differences(known, i, k, 4096), 4096)
+            if cost < best:
+                kind, channels, best = 1, k, cost
+        for k in (1, 2):
+            for phase in (0, 1):
+                steps = [pair(known, j) - pair(known, j - 2 * k) & 65535 for j in range(i - 4096 + phase, i - 1, 2)]
+                cost = laplace(sum(min(d, 65536 - d) for d in steps), 2048)
+                if cost < best:
+                    kind, channels, start, best = 2, k, i + phase, cost
+        if kind == 1:
+            least = differences(known, i, 4 * channels, 1024)
+            for lag in range(24, min(i - 1024, 24576)):
+                total = 0
+                for part in range(4):
+                    total += differences(known, i - 256 * part, lag, 256)
+                    if total > least:
+                        break
+                if total < least:
+                    least, stride = total, lag
+        return kind, channels, stride, start
+
+    def adopt(self, kind: int, channels: int, stride: int, start: int) -> None:
+        """Predict samples of this kind from here on."""
+        self.kind, self.channels, self.stride, self.start, self.judged = kind, channels, stride, start, -1
+        self.first = max(start, 3 * stride + 200) if kind else 1 << 62
+        b = channels
+        if kind == 2:
+            self.distances = [2 * b * (k + 1) if b == 1 or k < 15 else 2 * (b * (k - 15) + 1) for k in range(24)]
+        elif stride:
+            near = [(0, 1), (1, 0), (1, -1), (1, 1), (0, 2), (2, 0), (2, -1), (2, 1), (1, 2), (1, -2)]
+            near += [(0, 3), (3, 0), (1, 3), (1, -3)] * (b == 1)
+            self.distances = [above * stride + left * b for above, left in near]
+            self.distances += [d for c in range(1, b) for d in (c, stride + c, stride - c, b + c)]
+        else:
+            self.distances = list(range(1, 17))
+
+    def sample(self, known: bytearray, i: int) -> int:
+        return pair(known, i) if self.kind == 2 else at(known, i)
+
+    def contexts(self, known: bytearray, i: int) -> list[int]:
+        """Before byte i: predict its sample; the hashes of what is near."""
+        b, wide = self.channels, self.kind == 2
+        self.phase = (i - self.start) & wide
+        self.channel = (i - self.start >> wide) % b
+        here = i - self.phase
+        self.x = [float(self.sample(known, here - d)) for d in self.distances]
+        least, most = (-32768.0, 32767.0) if wide else (0.0, 255.0)
+        for k in range(2):
+            e = 0.0
+            for v, w in zip(self.x, self.systems[k][self.channel][25]):
+                e += v * w
+            self.guess[k] = int(min(max(e, least), most) * 16.0)
+        p, q = self.guess
+        self.level = octaves(sum(self.errors[here - d & 32767] for d in self.distances[:6]) >> 2)
+        self.apart = octaves(abs(p - q))
+        self.scale = [(1 << 22) // (3 * max(means[self.level] >> 8, 4)) for means in self.means]
+        c1, c2, e, level = at(known, i - 1), at(known, i - 2), p + 8 >> 4, self.level
+        if wide:
+            s1, s2 = (pair(known, here - d * b) & 65535 for d in (2, 4))
+            self.expected = (e - c1 + 128 >> 8 if self.phase else e) & 255
+            h = [
+                e & 65535, e >> 1 & 65535 | level << 16, e >> 4 & 65535, s1 | s2 << 16,
+                e & 65535 | (q >> 4 & 65535) << 16, e >> 3 & 65535, e >> 5 & 65535 | level >> 2 << 16, q >> 6 & 65535,
+            ]  # fmt: skip
+        else:
+            up = max(self.stride, b)
+            west, north = at(known, i - b), at(known, i - up)
+            east = at(known, i - up + b) if up > b else west
+            w1, w2, n1, n2 = (at(known, i - d) for d in (b + 1, b + 2, up + 1, up + 2))
+            self.expected = e
+            h = [
+                e,
+                c1 | c2 << 8,
+                west + east >> 3 | c1 >> 2 << 8 | c2 >> 2 << 16,
+                p >> 3 | west + east >> 4 << 12,
+                min(max(west + c1 - w1, 0), 255) | c1 - c2 - w1 + w2 + 512 << 8,
+                min(max(north + c1 - n1, 0), 255) | c1 - c2 - n1 + n2 + 512 << 8,
+                p >> 6 | c1 << 8 | north - n1 + 256 << 16,
+                c1 | west - w1 + 256 >> 1 << 8,
+            ]
+        place = (self.channel << 9 | self.phase << 8 | (c1 if self.phase else 0)) << 40
+        return [v | place for v in h]
+
+    def inputs(self, c0: int, bit: int, c1: int) -> list[int]:
+        """What the two predictions say of the next bit, each sharper and blunter."""
+        low, half, wide, phase = c0 << 8 - bit & 255, 128 >> bit, self.kind == 2, self.phase
+        floor = 32 if wide else 512
+        x = []
+        for m in range(4):
+            p, inverse = self.guess[m >> 1], self.scale[m >> 1] >> (m & 1)
+
+            def mass(v: int, p=p, inverse=inverse) -> int:
+                return (squash((v - p) * inverse >> 16) << 10) + v * floor
+
+            if phase:  # the high byte; 128 … 255 are negative
+                unit, begins = 4096, [(c1 - 128) * 16 - (128 << 12)]
+                first = low ^ 128 if bit else low
+            elif wide:  # the low byte; the high one is near the expected one
+                unit, begins, first = 16, [((p >> 12) + k) * 4096 - 8 for k in (-1, 0, 1)], low
+            else:
+                unit, begins, first = 16, [-8], low
+            edges = [[mass(o + (first + d) * unit) for d in (0, half, 2 * half)] for o in begins]
+            whole, upper = (sum(edge[2] - edge[k] for edge in edges) for k in (0, 1))
+            g = stretch(min((upper << 22) // whole, (1 << 22) - 1))
+            x.append(-g if phase and bit == 0 else g)
+        return x
+
+    def rows(self, c0: int, bit: int, by_match: int, by_hits: int) -> list[int]:
+        """The weight sets."""
+        place = self.phase << 3 | bit
+        return [
+            self.phase << 8 | c0, by_match + 256, 768 + (self.level << 4 | place), by_hits + 1024,
+            2048 + (self.channel << 8 | (self.expected & 15) << 4 | place), 3072 + (self.apart << 4 | place),
+            4096 + (self.expected >> 3 << 4 | place),
+        ]  # fmt: skip
+
+    def learn(self, known: bytearray, i: int) -> None:
+        """After byte i, if it ends a sample."""
+        if self.kind == 2 and self.phase == 0:
+            return
+        here, count = i - self.phase, len(self.distances)
+        v = self.sample(known, here)
+        for k, n, decay in ((1, min(count, 16), 0.99), (0, count, 0.998)):
+            e, means = abs(16 * v - self.guess[k]), self.means[k]
+            means[self.level] += e * 256 - means[self.level] >> 7
+            self.errors[here & 32767] = e
+            fit(self.systems[k][self.channel], self.x[:n], float(v), decay)
+
+
+def pnm_row(words: bytearray, channels: int) -> int | None:
+    """Bytes of a row, if these words are the rest of a PNM header, which ends here."""
+    field = v = row = 0
+    for j, byte in enumerate(words):
+        if 48 <= byte < 58:
+            v = min(v * 10 + byte - 48, 99999)
+        elif v:
+            field += 1
+            if field == 1:
+                row = v * channels
+            elif field == 3 and j == len(words) - 1 and v == 255 and 16 < row < 24576:
+                return row
+            v = 0
+    return None
+
+
 class Experts:
     """State of contexts, match model and mixer. `m` has the names of the state's first array, in its order."""
 
@@ -872,7 +1150,6 @@ class Experts:
         self.m.slots, self.m.match_mask = settings.slots << 10, (1 << 16) - 1
         self.m.slot_mask = (1 << min(18, (self.m.slots - 1).bit_length())) - 1
         self.ledger = [0] * 6
-        self.sampled = [0] * 4 + [1 << 62, -1, 8192, 4] + [0] * 35
         self.slots: dict[int, int] = {}  # cells that are not 0, by 16 · slot + node; so are matches and indirect
         self.matches: dict[int, int] = {}
         self.indirect: dict[int, int] = {}
@@ -887,27 +1164,10 @@ class Experts:
         self.finals = [[65536 // sets] * sets for _ in range(1280)]
         self.apms: dict[int, int] = {}  # where they differ from the identity
         self.model_apm = APM * (256 * modelled)
+        self.samples = Samples(modelled)
 
     def forget(self) -> None:
         self.m.matched = 0
-
-    def watch(self, known: bytearray, start: int) -> None:
-        """Before a segment: samples of images and audio are found by statistics or headers, and refused here."""
-        s = self.sampled
-        for i in range(max(s[7], start - 4096), start + 1):
-            if known[i - 4 : i] == b"fmt ":
-                s[8] = i
-            wav = known[i - 4 : i] == b"data" and 0 < s[8] > i - 999
-            pnm = 8 < i < 64 and known[:1] + known[i - 1 : i] == b"P\n"
-            if wav or pnm:
-                raise Refused("audio and images are not implemented here")
-        s[7] = start + 1
-        if start >= s[6]:
-            s[6] = start + 4096
-            counts = Counter((j & 1, known[j]) for j in range(start - 4096, start)).values()
-            if sum(v * ((11 << 32) - log2(v)) for v in counts) // 8 * 7 >= 2048 << 32:
-                raise Refused("statistics of samples are not implemented here")
-            s[5] = -1
 
     def grow(self, position: int) -> None:
         """Double the tables that the segment at `position` will fill."""
@@ -1058,26 +1318,36 @@ class Experts:
         error = (y << 16) - (squash(mixed) >> 6)
         self.finals[row] = [w + (o * error + 0x20000 >> 18) for w, o in zip(self.finals[row], outputs)]
 
-    def mix(self, x: Sequence[int], rows: Sequence[int]) -> list[int]:
+    def mix(self, x: Sequence[int], weights: list[list[int]], rows: Sequence[int]) -> list[int]:
         """What the selected weight sets make of the inputs."""
-        return [clamp(sum(a * w >> 8 for a, w in zip(x, self.weights[row])) + 128 >> 8) for row in rows]
+        return [clamp(sum(a * w >> 8 for a, w in zip(x, weights[row])) + 128 >> 8) for row in rows]
 
-    def train(self, x: Sequence[int], rows: Sequence[int], outputs: Sequence[int], y: int, rate: int) -> None:
+    def train(
+        self, x: Sequence[int], sets: list[list[int]], rows: Sequence[int], outputs: Sequence[int], y, rate
+    ) -> None:
         most = (1 << 19) - 1
         for row, output in zip(rows, outputs):
             error = ((y << 22) - squash(output)) * rate >> 10
             if abs(error) >= 64:
-                weights = self.weights[row]
+                weights = sets[row]
                 for j, a in enumerate(x):
                     if a:
                         weights[j] = max(-most, min(most, weights[j] + (a * error + (1 << 17) >> 18)))
 
     def code_byte(self, known: bytearray, i: int, f: Sequence[int] | None, coder: RangeDecoder) -> None:
         """Predict, decode and learn byte i; f: the language model's frequencies."""
-        m, experts = self.m, self.inputs - 2
+        m, samples = self.m, self.samples
         c1, c2, classes = m.recent & 255, m.recent >> 8 & 255, m.classes & 255
         word_length, rate = min(m.word_length, 15), max(14, 32 >> min(i >> 17, 20))
-        hashes, run_places = self.contexts(known, i), []
+        sampled = i >= samples.first and len(self.active) >= 8
+        near, weights, width, own, own_hits = c1, self.weights, self.inputs, 0, 256
+        if sampled:
+            hashes = [fold(64 + k, h) for k, h in enumerate(samples.contexts(known, i))]
+            near, weights, width, own, own_hits = samples.expected, samples.weights, 64, 512, 1024
+        else:
+            hashes = self.contexts(known, i)
+        run_places: list[int] = []
+        experts = width - 2
         expected = known[m.pointer] | 256 if m.matched else 0
         tree = [0] * 256 + list(f or ())
         if f:
@@ -1098,7 +1368,9 @@ class Experts:
             else:
                 x += [0, 0]
             x.append(256)
-            x += [0] * (self.inputs - len(x))
+            if sampled:
+                x += samples.inputs(c0, bit, c1)
+            x += [0] * (width - len(x))
             rows = [
                 c0, 256 + length * 8 + bit, 512 + c1, 768 + hits * 8 + bit, 1024 + classes, 1280 + (m.bracket or c2),
                 1536 + (word_length << 4 | classes >> 4),
@@ -1109,15 +1381,18 @@ class Experts:
                 x[experts] = model
                 x[experts + 1] = stretch(self.refine("model_apm", c0, model))
                 rows.append(1792 + min(abs(model) >> 7, 15) * 8 + bit)
-            outputs = self.mix(x, rows)
+            if sampled:
+                rows[:7] = samples.rows(c0, bit, rows[1], rows[3])
+                rows[7:] = [row + 2816 for row in rows[7:]]
+            outputs = self.mix(x, weights, rows)
             if f:
-                without = self.mix(x[:experts], rows)
+                without = self.mix(x[:experts], weights, rows)
                 alone = self.final(without, 768 + c0)
-            by_hits = 256 + hits * 8 + bit
-            a, b = self.final(outputs, c0), self.final(outputs, by_hits)
+            by_bits, by_hits = own + c0, own_hits + hits * 8 + bit
+            a, b = self.final(outputs, by_bits), self.final(outputs, by_hits)
             mixed = (a + b) >> 1
             maps = [
-                c1 << 8 | c0,
+                near << 8 | c0,
                 65536 + (fold(m.recent & 0xFFFF, c0) & 0xFFFF),
                 131072 + ((expected & 255) << 8 | c0) if length else c0,
             ]
@@ -1125,8 +1400,8 @@ class Experts:
             p1 = max(16, min((1 << 22) - 16, 2 * squash(mixed) + p + 2 * q + 3 * r >> 3))
             y = coder.bit(p1, 22)
             cost += bit_cost(p1, y)
-            self.train(x, rows, outputs, y, rate)
-            self.learn_final(outputs, c0, a, y)
+            self.train(x, weights, rows, outputs, y, rate)
+            self.learn_final(outputs, by_bits, a, y)
             self.learn_final(outputs, by_hits, b, y)
             for row in maps:
                 self.learn_refine("apms", row, mixed, y)
@@ -1156,6 +1431,8 @@ class Experts:
             count = min((run & 255) + 1, 255) if run & 255 and run >> 8 & 255 == byte else 1
             self.slots[place] = run & 0xFFFF0000 | byte << 8 | count
         self.learn_history(known, i, byte, expected)
+        if sampled:
+            samples.learn(known, i)
 
     def learn_history(self, known: bytearray, i: int, new: int, expected: int) -> None:
         """Words, lines, what follows what, and the match."""
@@ -1288,12 +1565,12 @@ class Experts:
         yield "experts.weights", b"".join(dense("i", row) for row in self.weights)
         yield "experts.finals", b"".join(dense("i", row) for row in self.finals)
         yield "experts.model_apm", dense("I", self.model_apm)
-        yield "experts.sampled", dense("q", self.sampled)
-        means = [((4 + k % 4) << k // 4) * 85 for k in range(64)]
-        yield "experts.errors", dense("q", [0] * (1 << 15) + means * 2)
-        yield "experts.systems", bytes(8 * 2 * 4 * 26 * 24)
-        row = [4000, 0, 4000, 4000] * 8 + [4000] * 3 + [0] + [6000] * 26 + [6500 * self.modelled] * 2
-        yield "experts.sample_weights", dense("i", row) * 4744
+        samples = self.samples
+        yield "experts.sampled", dense("q", samples.numbers())
+        yield "experts.errors", dense("q", samples.errors + samples.means[0] + samples.means[1])
+        rows = (row for system in samples.systems for channel in system for row in channel)
+        yield "experts.systems", b"".join(dense("d", row) for row in rows)
+        yield "experts.sample_weights", b"".join(dense("i", row) for row in samples.weights)
 
 
 def bit_cost(p1: int, y: int) -> int:
@@ -1342,7 +1619,7 @@ class Predictor:
                 positions = [start + done] * streams
             if self.experts:
                 self.experts.grow(positions[0])
-                self.experts.watch(self.known, positions[0])
+                self.experts.samples.watch(self.known, positions[0])
             nll += self.decode_segment(coder, begins, positions, first, count)
             done += count * (streams - first)
             if self.model and whole:

@@ -50,15 +50,19 @@ def test_padding_changes_no_product(demanding, shape):
 
 def test_the_same_transcript_and_state(demanding):
     header = Header(segment=16, frame_size=512, replay=1, model=TINY)
-    results = []
-    for products in (cuda.backend("cpu"), "int64"):
+    results, backend = [], cuda.backend("cpu")
+    if backend is None:
+        pytest.skip("int8 products of full range saturate on this processor, which stands in for a GPU")
+    demanding.clear()
+    for products in (backend, "int64"):
         state = Lockstep(header, products=products)
         encoding = state.encode(TEXT[:200])
         while not encoding.done:
             encoding.advance()
         results.append((encoding.finish(), state.digest()))
     assert results[0] == results[1]
-    assert len(set(demanding)) > 3
+    products = ((16, 32, 96), (16, 32, 48), (16, 48, 32), (16, 96, 32))  # forward and backward, rows to be filled up
+    assert {(24, k, n) for _, k, n in products} <= set(demanding)
 
 
 def test_what_computes_wrongly_is_not_used(demanding, monkeypatch, capsys):
@@ -66,6 +70,15 @@ def test_what_computes_wrongly_is_not_used(demanding, monkeypatch, capsys):
     assert cuda.backend("cpu") is None
     assert cuda.NAME not in BACKENDS
     assert "not exact" in capsys.readouterr().err
+
+
+def test_it_says_why_a_device_can_not_be_used(monkeypatch, capsys):
+    def lost(self, a, b, out):
+        raise RuntimeError("Found no NVIDIA driver on your system.\nPlease check …")
+
+    monkeypatch.setattr(cuda.Multiply, "__call__", lost)
+    assert cuda.backend() is None
+    assert capsys.readouterr().err.count("(Found no NVIDIA driver on your system.)") == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -1,15 +1,20 @@
 """A decoder without numpy, torch and numba, written from the documents, rebuilds the golden archives."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import reference_decoder
+
+from lmzip.codec import numeric
 
 HERE = Path(__file__).parent
 GOLDEN = sorted(HERE.glob("golden/*.lmz"))
 QUICK = {"empty.fast", "empty.default", "byte.default", "short.none", "short.fast"}
+QUICK |= {"colours.fast", "greys.fast", "stereo.fast", "voice.fast"}
 
 
 def quick_ones():
@@ -41,3 +46,42 @@ def test_float32_results_are_rounded_once_and_overflow_is_an_error():
     assert reference_decoder.one(2**-150) == 0
     with pytest.raises(OverflowError):
         reference_decoder.one(2.0**128)
+
+
+def golden(name):
+    """What tests/golden/make.py calls so."""
+    spec = importlib.util.spec_from_file_location("golden_make", HERE / "golden" / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def pixels():
+    """Rows of 90 bytes, three colours, waves and a little noise."""
+    (y, x), random = np.mgrid[:140, :30], np.random.default_rng(1)
+    waves = 100 + 70 * np.sin(x / 5 + y / 40) + 30 * np.cos(y / 9)
+    return (waves[..., None] + [0, 9, 30] + random.integers(-1, 2, (140, 30, 3))).astype(np.uint8).tobytes()
+
+
+SAMPLED = {
+    "pixels": pixels,  # no header: the statistics must say so, twice
+    "sound": lambda: golden("audio")(3200, 2, 2)[45:],  # from the second byte of a sample on
+    "text": lambda: golden("RHYME") * 13,
+    "text and sound": lambda: golden("RHYME")[:700] + golden("audio")(100, 2, 2) + golden("RHYME"),
+    "noise": lambda: golden("noise")(8448),
+    "zeros": lambda: bytes(9000),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_samples_are_found_where_the_codec_finds_them(name):
+    """The golden archives are too small for the statistics of blocks."""
+    data, samples = SAMPLED[name](), reference_decoder.Samples(False)
+    numbers, history, known = numeric.arrays(False)["sampled"], np.zeros(1 << 17, np.uint8), bytearray(len(data) + 256)
+    for start in range(0, len(data), 256):
+        numeric.watch(numbers, np.zeros(512, np.int64), history, start)
+        samples.watch(known, start)
+        assert samples.numbers() == numbers.tolist()
+        history[start : start + 256][: len(data) - start] = np.frombuffer(data[start : start + 256], np.uint8)
+        known[start : start + 256] = data[start : start + 256]
+    assert samples.kind == {"pixels": 1, "sound": 2, "text and sound": 2}.get(name, 0)

@@ -753,15 +753,15 @@ def info(args: argparse.Namespace) -> int:
 
 
 def _compare(survey: Any, original: BinaryIO) -> None:
-    from .codec.message import leaf, whole_digest
+    from . import released
     from .sender import read_block
 
-    leaves = b""
+    leaves, message = b"", released.part(survey.header.format_version, "message")
     for frame in survey.frames:
-        leaves += leaf(read_block(original, frame.length))
+        leaves += message.leaf(read_block(original, frame.length))
         if leaves[-32:][:8] != frame.data_digest:
             raise ArchiveError(f"the original differs in frame {frame.number}; give the file that was encoded")
-    if original.read(1) or whole_digest(leaves) != survey.footer.whole:
+    if original.read(1) or message.whole_digest(leaves) != survey.footer.whole:
         raise ArchiveError("the original is longer than the archive's; give the file that was encoded")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from .codec.message import Header
+from . import released
+from .codec.message import VERSION, Header
 from .errors import ArchiveError, LimitError, UsageError
 
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
@@ -53,14 +54,15 @@ def load(two_threads: bool = False) -> Any:
 
 def lockstep(header: Header) -> Any:
     """A predictor at its beginning."""
+    older = header.format_version != VERSION
     try:
-        two_threads = _threads > 1 and header.model is not None and header.experts is not None
-        kind = load(two_threads)
+        two_threads = not older and _threads > 1 and header.model is not None and header.experts is not None
+        kind = released.part(header.format_version, "cache").load_lockstep() if older else load(two_threads)
         if header.model is not None:
             import torch
 
             torch.set_num_threads(_threads - two_threads)
-            if products := _products(_device):
+            if not older and (products := _products(_device)):
                 return kind(header, products=products)
         return kind(header)
     except ValueError as error:

@@ -1,5 +1,7 @@
 """Packs `codec/` into zips, the code that archives carry. Run after every change: `python -m lmzip.pack`.
 
+With --release they become the code of a released format version: see released/.
+
 There are three, for an archive carries what its receiver must run and no more: the codec without the experts, without
 the language model, and whole.
 
@@ -14,12 +16,14 @@ import ast
 import bz2
 import hashlib
 import io
+import sys
 import tokenize
 import zipfile
 from functools import cache
 from pathlib import Path
 
-from .codec.message import Header
+from . import released
+from .codec.message import VERSION, Header
 
 FOLDER = Path(__file__).parent / "codec"
 EXPERTS, MODEL = {"experts", "mixer", "numeric"}, {"exact", "learner", "model", "product", "rng"}
@@ -82,13 +86,17 @@ def members(kind: str) -> dict[str, bytes]:
 
 def packed(kind: str) -> bytes:
     """The zip: nothing in it tells when, where or by whom it was made."""
+    return zipped(strip((FOLDER / START).read_text("utf-8")).encode(), members(kind))
+
+
+def zipped(start: bytes, sources: dict[str, bytes]) -> bytes:
+    """A zip of these."""
     out = io.BytesIO()
-    sources = b"".join(b"\0%s\n%s" % (name.encode(), content) for name, content in members(kind).items())
-    start = strip((FOLDER / START).read_text("utf-8")).encode()
+    joined = b"".join(b"\0%s\n%s" % (name.encode(), content) for name, content in sources.items())
     with zipfile.ZipFile(out, "w") as file:
         for name, content, how in (
             (START, start, zipfile.ZIP_DEFLATED),  # what Python itself unpacks
-            ("codec.bz2", bz2.compress(sources), zipfile.ZIP_STORED),
+            ("codec.bz2", bz2.compress(joined), zipfile.ZIP_STORED),
         ):
             info = zipfile.ZipInfo(name)  # 1980-01-01
             info.create_system, info.external_attr = 3, 0o644 << 16
@@ -101,6 +109,12 @@ def unpacked(packed: bytes) -> tuple[bytes, bytes]:
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
         start, sources = file.namelist()
         return file.read(start), bz2.decompress(file.read(sources))
+
+
+def sources(packed: bytes) -> dict[str, bytes]:
+    """The sources in a packed zip, by name."""
+    parts = unpacked(packed)[1].split(b"\0")[1:]
+    return {name.decode(): content for name, content in (part.split(b"\n", 1) for part in parts)}
 
 
 def kind_of(header: Header) -> str:
@@ -116,12 +130,16 @@ def committed(kind: str) -> bytes:
 
 def code(header: Header) -> bytes:
     """The code that rebuilds a message with this header."""
-    return committed(kind_of(header))
+    kind, version = kind_of(header), header.format_version
+    return committed(kind) if version == VERSION else released.blob(version, kind)
 
 
 def release(found: bytes) -> str | None:
     """The name of the release whose code these bytes are, or None: then they are unknown, and not to be trusted."""
-    return "this lmzip's own" if any(found == committed(kind) for kind in LEFT_OUT) else None
+    if any(found == committed(kind) for kind in LEFT_OUT):
+        return "this lmzip's own"
+    version = released.version_of(found)
+    return None if version is None else f"released with format version {version}"
 
 
 def is_current(kind: str) -> bool:
@@ -129,7 +147,19 @@ def is_current(kind: str) -> bool:
     return blob(kind).exists() and unpacked(committed(kind)) == unpacked(packed(kind))
 
 
+def release_all() -> None:
+    """Keep the committed zips for ever, as code of the present format version."""
+    if not all(map(is_current, LEFT_OUT)):
+        sys.exit("the zips are not those of codec/: first python -m lmzip.pack")
+    for kind in LEFT_OUT:
+        path = released.FOLDER / released.name(VERSION, kind, committed(kind))
+        path.write_bytes(committed(kind))
+        print(f"released/{path.name}: keep this file, unchanged, in every later lmzip")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--release"]:
+        return release_all()
     for kind in LEFT_OUT:
         if not is_current(kind):
             blob(kind).write_bytes(packed(kind))

@@ -12,15 +12,15 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
-from . import engine
-from .codec.message import Frame, Header
+from . import engine, released
+from .codec.message import VERSION, Frame, Header
 from .errors import LimitError
 
 
 @contextmanager
-def processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Workers, which leave signals to their parent and don't outlive it."""
-    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (engine.device(),))
+def processes(count: int, version: int = VERSION) -> Iterator[ProcessPoolExecutor]:
+    """Workers, which leave signals to their parent and don't outlive it. `version`: of the format."""
+    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (engine.device(), version))
     try:
         yield executor
     except BaseException as error:
@@ -33,8 +33,9 @@ def processes(count: int) -> Iterator[ProcessPoolExecutor]:
     executor.shutdown()
 
 
-def _begin(device: str) -> None:
+def _begin(device: str, version: int) -> None:
     engine.set_device(device)
+    released.part(version, "message")  # before headers and frames of it come in
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -56,9 +57,7 @@ def encode(header: Header, index: int, data: bytes) -> Any:
 
 def decode(header: Header, frame: Frame, payload: bytes) -> tuple[bytes, bytes]:
     """One independent frame's data, and its digest."""
-    from .codec.receive import rebuild
-
-    array, digest = rebuild(engine.Predictor(header), frame, payload)
+    array, digest = released.part(header.format_version, "receive").rebuild(engine.Predictor(header), frame, payload)
     return array.tobytes(), digest
 
 

@@ -8,15 +8,53 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import checkpoint, engine, pool
+from . import checkpoint, engine, pool, released
 from .codec.cache import source_digest
-from .codec.message import CODED, END, FILLED, NLL_BITS, DamageError, Footer, Frame, Header, MessageError, Reader
-from .codec.receive import complete, rebuild
+from .codec.message import (
+    CODED,
+    END,
+    FILLED,
+    NLL_BITS,
+    DamageError,
+    Footer,
+    Frame,
+    Header,
+    MessageError,
+    Reader,
+    VersionError,
+)
 from .errors import FileError, Interrupted, ResumeError, UsageError, archive_errors
 from .ledger import Ledger
 from .limits import Limits
 from .progress import Watch, deferred
 from .sender import rewind, sync
+
+
+class _Replayed:
+    """A stream, and before it what was taken from it already."""
+
+    def __init__(self, taken: bytes, stream: BinaryIO) -> None:
+        self.taken, self.stream = taken, stream
+
+    def read(self, count: int) -> bytes:
+        part, self.taken = self.taken[:count], self.taken[count:]
+        return part or self.stream.read(count)
+
+
+def read_header(reader: Reader) -> Any:
+    """Read the header: returns the reader, or where the version is older one of the codec released with that."""
+    try:
+        reader.read_header()
+    except VersionError as error:
+        number = reader.taken[4:]  # behind the magic
+        version = sum((byte & 127) << 7 * i for i, byte in enumerate(number))
+        try:
+            message = released.part(version, "message")
+        except VersionError:
+            raise error from None
+        reader = message.Reader(_Replayed(bytes(reader.taken), reader.stream))
+        reader.read_header()
+    return reader
 
 
 class Receiver:
@@ -36,7 +74,7 @@ class Receiver:
         """The archive's header, once."""
         if self.reader.header is None:
             with archive_errors():
-                self.reader.read_header()
+                self.reader = read_header(self.reader)
         header = self.reader.header
         assert header is not None
         if header.prior is not None:
@@ -45,6 +83,11 @@ class Receiver:
             self.limits.check_header(header)
             self.state = engine.Predictor(header)
         return header
+
+    @property
+    def codec(self) -> Any:
+        """The module `receive` of the archive's format version."""
+        return released.part(self.header().format_version, "receive")
 
     def frames(self, before_footer: Callable[[], None] | None = None) -> Iterator[tuple[Frame, bytes]]:
         """Every frame, its payload whole and its cost within the limits; then footer, code and end are checked."""
@@ -79,9 +122,9 @@ class Receiver:
                 with deferred():
                     if saved and saved.meta["position"]:
                         decoding = self.resume_frame(frame, payload, saved)
-                        data, digest = complete(self.state, frame, decoding, watch)
+                        data, digest = self.codec.complete(self.state, frame, decoding, watch)
                     else:
-                        data, digest = rebuild(self.state, frame, payload, watch)
+                        data, digest = self.codec.rebuild(self.state, frame, payload, watch)
                     saved = None
                     self.add(frame, data, digest)
                 self.watch.step(self.written, self.bits, self.saver(None))
@@ -115,7 +158,7 @@ class Receiver:
             while waiting:
                 take()
 
-        with archive_errors(), pool.processes(processes) as workers:
+        with archive_errors(), pool.processes(processes, header.format_version) as workers:
             if resume:
                 self.resume()
             done = self.frames_done
@@ -216,8 +259,8 @@ class Survey:
     def __init__(self, file: BinaryIO, *, check: bool = False) -> None:
         """`file` must seek. `check`: read the payloads and compare their digests as well."""
         with archive_errors():
-            reader = Reader(file)
-            self.header = reader.read_header()
+            reader = read_header(Reader(file))
+            self.header: Header = reader.header
             self.frames: list[Frame] = []
             self.offsets: list[int] = []
             size = file.seek(0, 2)
@@ -255,8 +298,8 @@ def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, l
     """
     file.seek(0)
     with archive_errors():
-        reader = Reader(file)
-        header = reader.read_header()
+        reader = read_header(Reader(file))
+    header: Header = reader.header
     limits.check_header(header)
     end = file.seek(0, 2)
     state: Any = engine.Predictor(header)  # None once a frame that later ones build on is lost
@@ -294,7 +337,7 @@ def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, l
             if state is None:
                 data: Any = frame.expand(payload)
             else:
-                data, _ = rebuild(state, frame, payload)
+                data, _ = released.part(header.format_version, "receive").rebuild(state, frame, payload)
         except MessageError:
             lost.append((start, start + frame.length))
             state = state if header.independent_frames else None
@@ -310,7 +353,7 @@ def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, l
 
 
 def _reader(file: BinaryIO, header: Header) -> Reader:
-    reader = Reader(file)
+    reader = released.part(header.format_version, "message").Reader(file)
     reader.header, reader.key = header, header.key
     return reader
 

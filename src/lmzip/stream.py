@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from . import engine, pack, presets
-from .codec.receive import rebuild
 from .errors import archive_errors
 from .limits import Limits
 from .progress import Watch
@@ -60,7 +59,7 @@ class _Decoded(io.RawIOBase):
                 return False
             if self.receiver.header().independent_frames:
                 self.state = engine.Predictor(self.receiver.header())
-            data, digest = rebuild(self.state, frame, payload)
+            data, digest = self.receiver.codec.rebuild(self.state, frame, payload)
             self.receiver.reader.leaves += digest
         self.start += len(self.data)
         self.data = data

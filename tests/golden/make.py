@@ -6,6 +6,7 @@ NAME is an original; NAME.OPTIONS.lmz beside it is its archive, without code, fo
 from __future__ import annotations
 
 import hashlib
+from itertools import product
 from pathlib import Path
 
 import lmzip
@@ -25,6 +26,31 @@ def noise(count: int) -> bytes:
     return b"".join(hashlib.blake2b(bytes([k])).digest() for k in range(count // 64))
 
 
+def image(width: int, height: int, channels: int) -> bytes:
+    """A PNM image: slopes, a disc, a little noise."""
+    grain = hashlib.shake_128(b"grain").digest(width * height * channels)
+    pixels = bytearray()
+    for y, x, c in product(range(height), range(width), range(channels)):
+        inside = (2 * x - width) ** 2 + (2 * y - height) ** 2 < height * height // 2
+        pixels.append(min(255, 40 + 4 * x + 2 * y * (c + 1) % 60 + 50 * inside + grain[len(pixels)] % 3))
+    return b"P%d\n%d %d\n255\n" % (6 if channels == 3 else 5, width, height) + pixels
+
+
+def audio(samples: int, channels: int, size: int) -> bytes:
+    """A WAV file: two tones, of recurrences in integers, and a little noise."""
+    grain = hashlib.shake_128(b"grain").digest(samples)
+    a, b, c, d, data = 0, 900, 500, 480, b""
+    for noise in grain:
+        a, b, c, d = b, (31500 * b >> 14) - a, d, (32000 * d >> 14) - c
+        for channel in range(channels):
+            v = 3 * b + (4 + channel) * d + noise % 16
+            data += (v & 0xFFFF).to_bytes(2, "little") if size == 2 else bytes([128 + (v >> 9) & 255])
+    fields = (16, 4), (1, 2), (channels, 2), (8000, 4), (8000 * channels * size, 4), (channels * size, 2), (8 * size, 2)
+    head = b"WAVEfmt " + b"".join(value.to_bytes(n, "little") for value, n in fields)
+    head += b"data" + len(data).to_bytes(4, "little")
+    return b"RIFF" + (len(head) + len(data)).to_bytes(4, "little") + head + data
+
+
 ORIGINALS = {
     "empty": b"",
     "byte": b"x",
@@ -32,6 +58,10 @@ ORIGINALS = {
     "text": RHYME,
     "binary": b"".join((k * k).to_bytes(3, "little") + bytes([k & 7, 0, 255]) for k in range(200)) + bytes(range(256)),
     "noise": noise(1536) + RHYME[:192] + b"-" * 960 + RHYME[:100],  # bytes coded raw, leaps inside a match
+    "colours": image(20, 22, 3),
+    "greys": image(24, 40, 1),
+    "stereo": audio(320, 2, 2),
+    "voice": audio(900, 1, 1),
     "frames": noise(4096) + bytes(4096) + RHYME[:500],  # stored, filled, coded
 }
 
@@ -48,6 +78,8 @@ ARCHIVES: dict[str, dict] = {
     "frames.fast": {"preset": "fast", "frame_size": 4096},
     "frames.default": {"frame_size": 4096},
     "noise.fast": {"preset": "fast", "frame_size": 1 << 11},
+    **{f"{name}.fast": {"preset": "fast"} for name in ("colours", "greys", "stereo", "voice")},
+    **{f"{name}.default": {} for name in ("colours", "stereo")},
     "text.independent": {"preset": "fast", "frame_size": 512, "independent_frames": True},
     "text.continued": {"preset": "fast", "frame_size": 512},
     "short.replay": {"experts": "none", "frame_size": 384, "replay": 1, "seed": 7},

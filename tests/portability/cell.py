@@ -8,11 +8,14 @@ import ctypes
 import hashlib
 import io
 import json
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from lmzip import cuda
 from lmzip.codec.cache import load_lockstep
 from lmzip.codec.message import VERSION, Header, Reader
 from lmzip.codec.settings import ExpertSettings, ModelSettings
@@ -28,12 +31,15 @@ HEADERS = {
     "streams": Header(segment=16, streams=2, frame_size=8192, model=MODEL),
     "experts": Header(segment=256, frame_size=8192, experts=SMALL),
     "mixed": Header(segment=32, frame_size=8192, replay=1, experts=SMALL, model=MODEL),
+    "samples": Header(segment=32, frame_size=8192, experts=SMALL, model=MODEL),
 }
 SAMPLE = (
     b"".join(b"%d, %x: the value of item %d is %d;\n" % (i, i * i, i % 7, i * 37 % 101) for i in range(20))
     + bytes(range(256))
     + np.arange(0, 1500, 7, dtype="<u2").tobytes()
 )
+GOLDEN = Path(__file__).parent.parent / "golden"
+SAMPLES = b"".join(GOLDEN.joinpath(name).read_bytes() for name in ("colours", "stereo", "voice"))  # image, then audio
 
 
 def flush(bits: int) -> None:
@@ -69,14 +75,14 @@ def walk(lockstep: object, coding: object) -> list[str]:
     return [*digests, state_digest(lockstep)]
 
 
-def cell(header: Header) -> dict:
+def cell(header: Header, sample: bytes = SAMPLE) -> dict:
     """Digests of one case; the sender's states are the receiver's."""
     sender, receiver = load_lockstep()(header), load_lockstep()(header)
-    encoding = sender.encode(np.frombuffer(SAMPLE, np.uint8))
+    encoding = sender.encode(np.frombuffer(sample, np.uint8))
     states, archive = walk(sender, encoding), io.BytesIO()
     out = Sender(archive, header, b"", Watch())
     out.write(header.pack())
-    out.add(encode_frame(header, 0, SAMPLE, False, sender, encoding))
+    out.add(encode_frame(header, 0, sample, False, sender, encoding))
     out.finish()
     reader = Reader(io.BytesIO(archive.getvalue()))
     reader.read_header()
@@ -91,9 +97,12 @@ def cell(header: Header) -> dict:
 def main() -> None:
     threads, mode, *cases = sys.argv[1:]
     torch.set_num_threads(int(threads))
+    if os.environ.get("LMZIP_PRODUCTS") == cuda.NAME and not cuda.backend("cpu"):
+        sys.exit("int8 products of full range saturate on this processor, which stands in for a GPU")
     if FLUSH[mode]:
         flush(FLUSH[mode])
-    print(json.dumps({"format": VERSION} | {name: cell(HEADERS[name]) for name in cases or HEADERS}))
+    inputs = {name: (header, SAMPLES if name == "samples" else SAMPLE) for name, header in HEADERS.items()}
+    print(json.dumps({"format": VERSION} | {name: cell(*inputs[name]) for name in cases or inputs}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.guard import kernel_violations
 
-MODULES = ("coder", "exact", "experts", "learner", "lockstep", "mixed", "mixer", "model", "symbols")
+MODULES = ("coder", "exact", "experts", "learner", "lockstep", "mixed", "mixer", "model", "numeric", "symbols")
 SMALL = ExpertSettings(slots=1)
 
 

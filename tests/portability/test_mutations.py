@@ -110,6 +110,35 @@ def round_even(x):""",
 
 
 @pytest.mark.slow
+def test_one_fused_multiply_add_in_double_precision_is_found_too(mutated):
+    mutated.change(
+        "numeric.py",
+        "system[i, j] = system[i, j] * decay + (xi * x[j] + 0.0625)",
+        "system[i, j] = fused(system[i, j], decay, xi * x[j] + 0.0625)",
+    )
+    mutated.change(
+        "numeric.py",
+        "@heapless\ndef fit(",
+        """@intrinsic
+def fused(typing, x, y, z):
+    def generate(_, builder, __, args):
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+@heapless
+def fit(""",
+    )
+    imports = "import numpy as np\nfrom numba import types\nfrom numba.extending import intrinsic\n"
+    mutated.change("numeric.py", "import numpy as np\n", imports)
+    assert cell(mutated, "samples")["samples"] != GOLDEN["samples"]
+    done = kernels(mutated, "test_kernels_keep_the_contract")
+    assert done.returncode == 1
+    assert "llvm.fma" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_signed_hash_that_overflows_is_found(mutated):
     mutated.change("model.py", "h = np.uint64(0)\n", "h = np.int64(0)\n")
     mutated.change(
