@@ -1,9 +1,9 @@
-"""What a training step costs against the model's width, depth and context: python -m benchmarks.throughput [--name NAME]
+"""What a training step costs by the model's width, depth and context: python -m benchmarks.throughput [--name NAME]
 
-Trains on the sample text and prints, for every setting, µs per position of prediction and training, the throughput of
-the integer products inside those steps (operations over the time spent in them, calls included), that of the steps as a
-whole, and both beside the peak of `_int_mm` measured between the settings of the same run. One thread, medians; operations are
-2 for a multiplication and its addition, in the matrices alone.
+Trains on the sample text and prints, for every setting, µs a byte of prediction and training together; the throughput
+of the integer products inside those steps (operations over the time spent in them, calls included); that of the steps
+as a whole; and the peak of `_int_mm`, measured before each run. One thread, medians. Operations are two for each
+multiplication and its addition, in the matrices alone.
 """
 
 from __future__ import annotations

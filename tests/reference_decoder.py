@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import struct
 import sys
 from bisect import bisect_left
@@ -22,7 +23,7 @@ from operator import add, mul, sub
 from types import SimpleNamespace
 
 MASK64 = (1 << 64) - 1
-VERSION = 0  # of the format
+VERSION = 1  # of the format
 DIGESTED = 1 << 23  # arrays of more bytes are no part of the state digest
 
 
@@ -954,14 +955,15 @@ class Samples:
         for i in range(max(self.watched, start - 4096), start + 1):
             if known[i - 4 : i] == b"fmt ":
                 self.format = i
-            elif known[i - 4 : i] == b"data" and 18 < i - self.format < 999:
+            elif known[i - 4 : i] == b"data" and self.format and 24 <= i - self.format < 999:
                 bits = at(known, self.format + 18)
-                if pair(known, self.format + 4) & 0xFFFD == 1 and bits in (8, 16):
+                if pair(known, self.format + 4) in (1, 3) and bits in (8, 16):
                     found = bits // 8, min(max(at(known, self.format + 6), 1), 2), 0, i + 4
-            if 8 < i < 64 and known[i - 1] == 10 and known[:2] in (b"P4", b"P5", b"P6", b"P7"):
-                channels = 1 if known[:2] == b"P5" else 3
-                if (row := pnm_row(known[2:i], channels)) is not None:
-                    found = 1, channels, row, i
+        for i in range(max(self.watched, start - 4096), min(start + 1, 64)):
+            if header := re.fullmatch(rb"P([56])\D+(\d+)\D+\d+\D+255\n", known[:i]):
+                channels = 1 if header[1] == b"5" else 3
+                if 16 < int(header[2]) * channels < 24576:
+                    found = 1, channels, int(header[2]) * channels, i
         self.watched = start + 1
         if found is None and start >= self.next:
             self.next = start + 4096
@@ -1115,22 +1117,6 @@ class Samples:
             means[self.level] += e * 256 - means[self.level] >> 7
             self.errors[here & 32767] = e
             fit(self.systems[k][self.channel], self.x[:n], float(v), decay)
-
-
-def pnm_row(words: bytearray, channels: int) -> int | None:
-    """Bytes of a row, if these words are the rest of a PNM header, which ends here."""
-    field = v = row = 0
-    for j, byte in enumerate(words):
-        if 48 <= byte < 58:
-            v = min(v * 10 + byte - 48, 99999)
-        elif v:
-            field += 1
-            if field == 1:
-                row = v * channels
-            elif field == 3 and j == len(words) - 1 and v == 255 and 16 < row < 24576:
-                return row
-            v = 0
-    return None
 
 
 class Experts:

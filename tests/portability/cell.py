@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lmzip import cuda
+from lmzip.accel import cuda
 from lmzip.codec.cache import load_lockstep
 from lmzip.codec.message import VERSION, Header, Reader
 from lmzip.codec.settings import ExpertSettings, ModelSettings

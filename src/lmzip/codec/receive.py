@@ -41,6 +41,8 @@ def receive(source: BinaryIO, sink: BinaryIO, new_state: Callable[[Header], Any]
     """Read a message from `source`, write the original to `sink`, each frame once its digest holds."""
     reader = Reader(source)
     header = reader.read_header()
+    if header.prior:
+        raise MessageError(f"it builds on prior {header.prior.hex()}: decode it with lmzip")
     state = new_state(header)
     for frame, payload in reader.frames():
         if frame.number and header.independent_frames:
