@@ -95,7 +95,7 @@ def test_a_header_out_of_bounds_is_refused_however_well_signed(name):
     values = dict.fromkeys(Header.LIMITS, 1) | {"frame_size": 1, "flags": 0}
     values[name] = 16 if name == "flags" else Header.LIMITS[name][1] + 1
     body = b"".join(message.pack_number(value) for value in values.values())
-    head = message.MAGIC + b"\0" + message.pack_number(len(body)) + body
+    head = message.MAGIC + bytes([message.VERSION]) + message.pack_number(len(body)) + body
     with pytest.raises(DamageError, match=f"{name} is out of bounds"):
         read_header(head + message.digest(head, 4))
 
@@ -107,7 +107,7 @@ def test_a_signed_header_that_makes_no_sense_is_refused():
         bytes([0, 1, 32, 32, 0, 0, 0]),  # a byte too many
         bytes([0, 1, 32, 32, 0, 8, 1, 2, 3]),  # a prior's digest of three bytes
     ):
-        head = message.MAGIC + b"\0" + message.pack_number(len(body)) + body
+        head = message.MAGIC + bytes([message.VERSION]) + message.pack_number(len(body)) + body
         with pytest.raises(DamageError):
             read_header(head + message.digest(head, 4))
 

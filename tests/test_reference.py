@@ -79,7 +79,7 @@ def test_samples_are_found_where_the_codec_finds_them(name):
     data, samples = SAMPLED[name](), reference_decoder.Samples(False)
     numbers, history, known = numeric.arrays(False)["sampled"], np.zeros(1 << 17, np.uint8), bytearray(len(data) + 256)
     for start in range(0, len(data), 256):
-        numeric.watch(numbers, np.zeros(512, np.int64), history, start)
+        numeric.watch(numbers, history, start)
         samples.watch(known, start)
         assert samples.numbers() == numbers.tolist()
         history[start : start + 256][: len(data) - start] = np.frombuffer(data[start : start + 256], np.uint8)
