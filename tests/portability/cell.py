@@ -97,8 +97,8 @@ def cell(header: Header, sample: bytes = SAMPLE) -> dict:
 def main() -> None:
     threads, mode, *cases = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    if os.environ.get("LMZIP_PRODUCTS") == cuda.NAME and not cuda.backend("cpu"):
-        sys.exit("int8 products of full range saturate on this processor, which stands in for a GPU")
+    if os.environ.get("LMZIP_PRODUCTS") == cuda.NAME:
+        assert cuda.backend("cpu")
     if FLUSH[mode]:
         flush(FLUSH[mode])
     inputs = {name: (header, SAMPLES if name == "samples" else SAMPLE) for name, header in HEADERS.items()}

@@ -89,8 +89,6 @@ def digests(environment, arguments, caches):
         environment = environment | {"XDG_CACHE_HOME": str(caches / name)}
     command = [sys.executable, str(HERE / "cell.py"), *arguments]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-    if "stands in for a GPU" in done.stderr:
-        pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
