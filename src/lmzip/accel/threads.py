@@ -12,6 +12,8 @@ import numpy as np
 
 from ..codec.lockstep import Encoding, Lockstep
 
+TOGETHER = 4  # segments handed over at once: waking a thread costs time
+
 
 class ThreadedLockstep(Lockstep):
     """A Lockstep of model and experts that encodes with a second thread."""
@@ -21,28 +23,34 @@ class ThreadedLockstep(Lockstep):
 
 
 class ThreadedEncoding(Encoding):
-    """A frame on its way into a transcript, one segment of it at a time in the hands of the second thread."""
+    """A frame on its way into a transcript, some segments of it at a time in the hands of the second thread."""
 
     def __init__(self, lockstep: Lockstep, data: np.ndarray) -> None:
         super().__init__(lockstep, data)
         self._experts = ThreadPoolExecutor(1)
         self._coding: Future[int] | None = None
-        self._frequencies = np.zeros((lockstep.segment, 256), np.uint32)
+        self._predicted: list[tuple[int, int, np.ndarray]] = []  # what the second thread gets next
+        self._frequencies = np.zeros((2, TOGETHER, lockstep.segment, 256), np.uint32)
 
     def advance(self, segments: int = 1) -> None:
         super().advance(segments)
-        self.nll += self._wait()  # whoever looks at the state between two calls finds it whole
+        self.nll += self._hand_over() + self._hand_over()  # whoever looks at the state between two calls finds it whole
 
     def _mix(self, at: int, count: int, frequencies: np.ndarray) -> int:
-        length = self._wait()
-        self._frequencies[:count] = frequencies  # the model will overwrite its own
-        self._coding = self._experts.submit(super()._mix, at, count, self._frequencies[:count])
-        return length  # of the segment before
+        kept = self._frequencies[0, len(self._predicted), :count]
+        kept[:] = frequencies  # the model will overwrite its own
+        self._predicted.append((at, count, kept))
+        return self._hand_over() if len(self._predicted) == TOGETHER else 0
 
-    def _wait(self) -> int:
-        """Wait for the second thread; the code length of what it coded."""
-        coding, self._coding = self._coding, None
-        return coding.result() if coding else 0
+    def _hand_over(self) -> int:
+        """Give what is predicted to the second thread, once it is done with what it had; the code length of that."""
+        length = self._coding.result() if self._coding else 0
+        self._coding = self._experts.submit(self._code_all, self._predicted) if self._predicted else None
+        self._predicted, self._frequencies = [], self._frequencies[::-1]
+        return length
+
+    def _code_all(self, predicted: list[tuple[int, int, np.ndarray]]) -> int:
+        return sum(super(ThreadedEncoding, self)._mix(*one) for one in predicted)
 
     def finish(self) -> bytes:
         self._experts.shutdown()
