@@ -92,7 +92,11 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
     "same-frame-twice": ("repeat a frame", "DamageError", archive(SMALL, [stored(0, b"x" * 256)] * 2)),
     "many-frames": ("allocate a table of 2^60 frames", "DamageError", cut(archive(SMALL, []), SMALL, 1 << 60)),
     "long-header": ("read a header of 2^60 bytes", "DamageError", forged_header(b"", 1 << 60)),
-    "endless-number": ("read a number for ever", "DamageError", message.MAGIC + bytes([message.VERSION]) + b"\x80" * 1000),
+    "endless-number": (
+        "read a number for ever",
+        "DamageError",
+        message.MAGIC + bytes([message.VERSION]) + b"\x80" * 1000,
+    ),
     "two-spellings": ("write a number in a longer way", "DamageError", forged_header(b"\x80\0\1\x20\x20\0\0")),
     "wrong-total": ("claim another length", "DamageError", archive(SMALL, [stored(0, b"abc")], length=4)),
     "strange-code": ("have its own code run", None, archive(SMALL, [stored(0, b"abc")], EVIL)),
