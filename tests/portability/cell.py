@@ -1,7 +1,8 @@
 """One cell of the numeric matrix: encode and decode samples in this process, as its environment says; print digests.
 
-python cell.py THREADS FLUSH [CASE …]: FLUSH is ieee, or ftz, daz or both: what a host program may have switched on in
-the processor (denormal results, denormal operands become 0).
+python cell.py THREADS FLUSH [CASE …]: THREADS are those of torch, as 2, or 2+1 with a second one for the sender; FLUSH
+is ieee, or ftz, daz or both: what a host program may have switched on in the processor (denormal results, denormal
+operands become 0).
 """
 
 import ctypes
@@ -15,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lmzip import engine
 from lmzip.accel import cuda
-from lmzip.codec.cache import load_lockstep
 from lmzip.codec.message import VERSION, Header, Reader
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.progress import Watch
@@ -66,18 +67,19 @@ def state_digest(lockstep: object) -> str:
 
 def walk(lockstep: object, coding: object) -> list[str]:
     """Code to the end; short digests of the state after 1, 2, 4, 8 … segments, a long one at the end."""
-    digests, segments = [], 0
+    digests, segments = [], 1
+    coding.advance(1)
     while not coding.done:
-        coding.advance(1)
-        segments += 1
-        if segments & (segments - 1) == 0:
-            digests.append(lockstep.digest().hex())
+        digests.append(lockstep.digest().hex())
+        coding.advance(segments)
+        segments *= 2
     return [*digests, state_digest(lockstep)]
 
 
-def cell(header: Header, sample: bytes = SAMPLE) -> dict:
+def cell(header: Header, sample: bytes, two_threads: bool) -> dict:
     """Digests of one case; the sender's states are the receiver's."""
-    sender, receiver = load_lockstep()(header), load_lockstep()(header)
+    two_threads = two_threads and header.model is not None and header.experts is not None
+    sender, receiver = engine.load(two_threads)(header), engine.load()(header)
     encoding = sender.encode(np.frombuffer(sample, np.uint8))
     states, archive = walk(sender, encoding), io.BytesIO()
     out = Sender(archive, header, b"", Watch())
@@ -96,13 +98,14 @@ def cell(header: Header, sample: bytes = SAMPLE) -> dict:
 
 def main() -> None:
     threads, mode, *cases = sys.argv[1:]
+    threads, _, second = threads.partition("+")
     torch.set_num_threads(int(threads))
     if os.environ.get("LMZIP_PRODUCTS") == cuda.NAME:
         assert cuda.backend("cpu")
     if FLUSH[mode]:
         flush(FLUSH[mode])
     inputs = {name: (header, SAMPLES if name == "samples" else SAMPLE) for name, header in HEADERS.items()}
-    print(json.dumps({"format": VERSION} | {name: cell(*inputs[name]) for name in cases or inputs}))
+    print(json.dumps({"format": VERSION} | {name: cell(*inputs[name], bool(second)) for name in cases or inputs}))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ GOLDEN = HERE / "golden.json"
 
 # Settings of libraries that stand in for other processors; "-" leaves one as it is. Products through float32 go to MKL,
 # through int8 to oneDNN, through int64 to ATen; "cuda" is the code for a GPU, run on the processor.
+# Threads are torch's, as 2, or 2+1 with the sender's second one, which codes with the experts.
 THREADS = (1, 2, 4, 8)
 PRODUCTS = ("int8", "float32", "int64")
 ATEN = ("default", "avx2", "avx512")
@@ -56,6 +57,7 @@ QUICK = [
     cell(onednn="AVX2", products="int8"),
     cell(onednn="AVX512_CORE", products="int8"),
     cell(mkl="COMPATIBLE", products="float32", threads=2),
+    cell("1+1"),
     cell(flush="both"),
     cell(numba="little optimised"),
     cell(numba="any processor"),
@@ -74,6 +76,8 @@ SLOW = [
       for products in PRODUCTS),
     *(cell(4, numba="little optimised", products=products, aten="avx2", onednn="AVX2", mkl="AVX2")
       for products in PRODUCTS),
+    *(cell("1+1", products, flush="both") for products in (*PRODUCTS, "cuda")),
+    *(cell(threads, numba="any processor") for threads in ("1+1", "2+1")),
     *(cell(threads, "cuda", flush=flush) for threads, flush in ((1, "ieee"), (2, "ieee"), (2, "both"))),
     *(cell(8, products, aten="avx512", onednn="AVX512_CORE", mkl="AVX512", flush="both") for products in PRODUCTS),
 ]  # fmt: skip
@@ -87,6 +91,7 @@ def digests(environment, arguments, caches):
     if compiler:
         name = hashlib.sha256(repr(sorted(compiler.items())).encode()).hexdigest()[:16]
         environment = environment | {"XDG_CACHE_HOME": str(caches / name)}
+    environment = environment | {"OMP_WAIT_POLICY": "PASSIVE"}  # threads beyond the processors must not spin
     command = [sys.executable, str(HERE / "cell.py"), *arguments]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
