@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -39,8 +40,8 @@ class Failure(Exception):
     """A command that ended with an error or ran out of time; the text is one line for the table."""
 
 
-def measure(command: str, folder: Path, timeout: float, env: dict[str, str] | None = None) -> dict[str, float]:
-    """Run a shell command in `folder`: CPU seconds (user + system), wall seconds and peak memory in bytes.
+def measure(command: str, folder: Path, timeout: float, env: dict[str, str] | None = None) -> dict:
+    """Run a shell command in `folder`: CPU seconds (user + system), wall seconds, peak memory in bytes, what it `said`.
 
     The kernel counts the shell's children into the shell, so this is the command's own use, whatever it forks. A
     child's peak begins at what this process holds when it forks: the `floor` of the results, below which nothing shows.
@@ -58,13 +59,14 @@ def measure(command: str, folder: Path, timeout: float, env: dict[str, str] | No
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace").strip()
         if child.returncode:
-            errors.seek(0)
-            lines = errors.read().decode(errors="replace").strip().splitlines()
+            lines = said.splitlines()
             why = "out of time" if child.returncode == 124 else (lines[-1] if lines else "no message")
             raise Failure(f"failed ({child.returncode}): {why}"[:200].replace("|", "/"))
     unit = 1 if sys.platform == "darwin" else 1024
-    return {"cpu": usage.ru_utime + usage.ru_stime, "wall": wall, "peak": usage.ru_maxrss * unit}
+    return {"cpu": usage.ru_utime + usage.ru_stime, "wall": wall, "peak": usage.ru_maxrss * unit, "said": said}
 
 
 def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
@@ -73,6 +75,7 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
         folder = Path(name)
         shutil.copyfile(original, folder / "original")
         run: dict = {"encode": measure(_fill(compressor.encode, "original", "archive"), folder, timeout)}
+        said = run["encode"].pop("said")
         archive = next(folder.glob("archive*"), None)  # some programs add their own suffix
         if archive is None:
             raise Failure("wrote no archive")
@@ -91,8 +94,10 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
             run["ledger"] = json.loads(text)["ledger"]
             if run["ledger"]["archive"] != run["bytes"]:
                 raise Failure("the ledger's archive row is not the file's size")
+            run["alone"] = _alone(said)
         if compressor.decode:
             run["decode"] = measure(_fill(compressor.decode, archive.name, "restored"), folder, timeout)
+            run["decode"].pop("said")
             restored = folder / "restored"
             if not restored.exists() or not filecmp.cmp(original, restored, shallow=False):
                 raise Failure("decoded bytes differ from the original")
@@ -175,16 +180,24 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _alone(ledger: str) -> dict[str, int]:
+    """Code lengths in bytes of the predictor's parts by themselves, from the ledger that `encode` shows."""
+    found = re.findall(r"^ +(\w+) alone +([\d,]+) B", ledger, re.MULTILINE)
+    return {part: int(size.replace(",", "")) for part, size in found}
+
+
 def _short(argument: str) -> str:
     """A command-line word without the folders of this machine."""
     return " ".join(word.rsplit("/", 1)[-1] for word in argument.split(" "))
 
 
-def _lmzip(preset: str) -> Compressor:
+def _lmzip(preset: str, decode: bool = True) -> Compressor:
     words = shlex.split(preset)
     options = words if words[:1] and words[0].startswith("-") else ["--preset", *words]
-    encode = f"{COMMAND} encode {{in}} -o {{out}} -f -q {shlex.join(options)}"
-    return Compressor(f"lmzip {preset}", encode, f"{COMMAND} decode {{in}} -o {{out}} -f", is_lmzip=True)
+    encode = f"{COMMAND} encode {{in}} -o {{out}} -f {shlex.join(options)}"
+    return Compressor(
+        f"lmzip {preset}", encode, f"{COMMAND} decode {{in}} -o {{out}} -f" if decode else None, is_lmzip=True
+    )
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -193,6 +206,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--preset", action="append", help="preset and options of one lmzip row; may be repeated (default: default)"
     )
+    parser.add_argument("--encode-only", action="store_true", help="lmzip does not decode: the table says so")
     parser.add_argument("--no-lmzip", action="store_true", help="peers only")
     parser.add_argument("--peer", action="append", default=[], help="NAME=encode {in} {out} [:: decode {in} {out}]")
     parser.add_argument(
@@ -243,7 +257,8 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    presets = [] if arguments.no_lmzip else [_lmzip(preset) for preset in arguments.preset or ["default"]]
+    chosen_presets = [] if arguments.no_lmzip else arguments.preset or ["default"]
+    presets = [_lmzip(preset, decode=not arguments.encode_only) for preset in chosen_presets]
     compressors = presets + chosen
 
     result: dict = {
@@ -254,6 +269,8 @@ def main(argv: list[str] | None = None) -> int:
         "runs": [],
         "start": [],
     }
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    figures = stem.with_name(stem.name + ".json")
     with tempfile.TemporaryDirectory(prefix="lmzip-benchmark-") as folder:
         originals = {}
         for file in arguments.files:
@@ -266,7 +283,8 @@ def main(argv: list[str] | None = None) -> int:
             result["files"][name] = {"bytes": copy.stat().st_size, "sha256": _sha256(copy)}
         for preset in presets:
             original = next(iter(originals.values()))
-            result["start"] += first_calls(preset, original, arguments.timeout) if arguments.cold else []
+            if arguments.cold and preset.decode:
+                result["start"] += first_calls(preset, original, arguments.timeout)
             _warm_up(preset, original, arguments.timeout)
         for name, original in originals.items():
             for repeat in range(arguments.repeat):
@@ -278,9 +296,8 @@ def main(argv: list[str] | None = None) -> int:
                         run["error"] = str(failure)
                     result["runs"].append(run)
                     _progress(run)
+                    figures.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")  # what there is so far
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_name(stem.name + ".json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     table = report.markdown(result)
     stem.with_name(stem.name + ".md").write_text(f"`{result['command']}`\n\n{table}")
     print(table)

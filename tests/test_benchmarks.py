@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks import ablate, report
+from benchmarks import ablate, report, run
 
 
 def test_every_context_has_a_name():
@@ -37,11 +37,20 @@ def test_worth_is_what_the_code_length_gains(monkeypatch):
     assert "| what the model saves | | 12.00 % |" in text
 
 
+def test_the_parts_of_a_predictor_are_read_from_the_ledger():
+    from lmzip.ledger import Ledger
+
+    shares = {"mix": 7200 << 20, "experts": 8000 << 20, "model": 9608 << 20}
+    ledger = Ledger(5000, 900, 7200 << 20, 0, 77, shares=shares)
+    assert run._alone(ledger.table()) == {"experts": 1000, "model": 1201}
+    assert run._alone(Ledger(5000, 900, 7200 << 20, 0, 77).table()) == {}
+
+
 def result(digest: str, **sizes: int) -> dict:
     runs = [{"file": "a", "compressor": name, "bytes": size} for name, size in sizes.items()]
-    for run in runs:
-        if run["compressor"].startswith("lmzip"):
-            run["ledger"] = {"transcript": run["bytes"] - 20}
+    for one in runs:
+        if one["compressor"].startswith("lmzip"):
+            one["ledger"] = {"transcript": one["bytes"] - 20}
     return {"files": {"a": {"sha256": digest}}, "runs": runs}
 
 

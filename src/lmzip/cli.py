@@ -171,7 +171,7 @@ def _threads_option(group: Any) -> None:
 
 def _encode_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("encoding")
-    text = "fast: experts only; default: a language model as well; max: larger and slower ones; "
+    text = "fast: experts only; default: a language model as well; max: larger tables and a larger model; "
     text += "auto: the smallest archive that --time allows"
     group.add_argument("--preset", choices=("fast", "default", "max", "auto"), help=text)
     text = "for each file, as 90, 60s, 5m, 2h (default with --preset auto: 60s); implies --preset auto"

@@ -41,13 +41,17 @@ def is_incompressible(data: np.ndarray) -> bool:
         freedom = 255 * np.minimum(totals / 256, 1).sum()
         return 8 * totals.sum() - bits - freedom / (2 * math.log(2))
 
-    wide = data.astype(np.int64)
-    views = [(wide, 1)]
-    views += [(wide + 256 * (np.arange(n) % size), size) for size in (2, 3, 4)]
-    views += [((wide[lag:] - wide[:-lag]) & 255, 1) for lag in (1, 2, 3, 4)]
-    if n >= 1 << 18:
-        views.append((wide[1:] + 256 * wide[:-1], 256))
-    return all(gain(*view) < 0.005 * 8 * n for view in views) and not _repeats(data)
+    def views() -> Iterator[tuple[np.ndarray, int]]:  # one at a time: each takes eight bytes for one
+        wide = data.astype(np.int64)
+        yield wide, 1
+        for size in (2, 3, 4):
+            yield wide + 256 * (np.arange(n) % size), size
+        for lag in (1, 2, 3, 4):
+            yield (wide[lag:] - wide[:-lag]) & 255, 1
+        if n >= 1 << 18:
+            yield wide[1:] + 256 * wide[:-1], 256
+
+    return all(gain(*view) < 0.005 * 8 * n for view in views()) and not _repeats(data)
 
 
 def _repeats(data: np.ndarray) -> bool:
