@@ -10,6 +10,7 @@ from .errors import LimitError
 MB, GB = 10**6, 10**9
 RATE = 2e10  # operations per second that estimates of time assume: 8-bit ones, one core of 2023
 BASE, TORCH = 200 * MB, 250 * MB  # Python and numba themselves; torch, which only the model needs
+FRAME = 128  # bytes that a receiver remembers of every frame: its digest, its size, that once more in the footer
 EXPANSION = 256  # output and work are bounded by so many times the archive's own size, beyond a first allowance
 
 
@@ -67,10 +68,13 @@ class Limits:
                 "raise it with --max-memory if you trust the archive"
             )
 
-    def check_payload(self, header: Header, size: int) -> None:
-        """Before a payload is read."""
-        if memory(header) + size > self.memory:
-            raise LimitError(f"a frame has {size:,} bytes; raise --max-memory if you trust the archive")
+    def check_frame(self, header: Header, number: int, size: int, each: int = FRAME) -> None:
+        """Before a payload of `size` bytes is read, when `each` byte of memory holds what is known of frames before."""
+        if (need := memory(header) + size + each * number) > self.memory:
+            raise LimitError(
+                f"frame {number} has {size:,} bytes, and all asks for {need / MB:,.0f} MB of memory, the limit is "
+                f"{self.memory / MB:,.0f}; raise it with --max-memory if you trust the archive"
+            )
 
     def check_length(self, header: Header, length: int, coded: int, read: int) -> None:
         """Before a frame is rebuilt: `length` bytes of output in all with it, `coded` of them to be predicted,
