@@ -27,7 +27,7 @@ from lmzip.codec import message
 from lmzip.codec.message import Frame, Header
 from lmzip.codec.settings import ModelSettings
 from lmzip.errors import ArchiveError, ArithmeticDiffers, DamageError, LimitError, LmzipError
-from lmzip.limits import Limits, memory
+from lmzip.limits import Limits, memory, work
 from lmzip.receiver import Receiver, Survey, find_footer, salvage
 
 free = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -429,6 +429,17 @@ def test_very_many_tiny_frames(toy_predictor):
     assert peak < 129 * count + (1 << 20)
     with pytest.raises(LimitError, match="--max-memory"):
         lmzip.decompress(archive, max_memory=memory(header) + 100 * count)
+
+
+def test_work_counts_segments_and_frames():
+    """What a setting costs besides its bytes: a training step for every segment, a predictor for every frame."""
+    large, small = (Header(segment=segment, model=ModelSettings()) for segment in (256, 1))
+    assert work(small) > 5 * work(large)
+    carried, alone = (Header(segment=16, frame_size=16, independent_frames=each) for each in (False, True))
+    limits = Limits()
+    limits.check_length(carried, 16 * 10_000, 16 * 10_000, 10_000, 1_000)
+    with pytest.raises(LimitError, match="--max-work"):
+        limits.check_length(alone, 16 * 10_000, 16 * 10_000, 10_000, 1_000)
 
 
 def test_memory_is_bounded_for_all_processes_together(run, monkeypatch, text, tmp_path):

@@ -623,10 +623,10 @@ def _decode_to(
 
     receiver = Receiver(source, sink, limits, bar or Watch(), snapshot)
     header = receiver.header()
-    total, coded = _survey(source)
+    total, coded, frames = _survey(source)
     threads = max(1, min(threads, limits.memory // memory(header))) if header.independent_frames else threads
     if total is not None:
-        limits.check_length(header, total, coded, source.size() or 0)
+        limits.check_length(header, total, coded, frames, source.size() or 0)
     if total is not None or source.size() is None:  # a file without a total is damaged: soon there will be more to say
         _announce(args, header, None if total is None else coded, threads)
     if bar:
@@ -641,19 +641,19 @@ def _decode_to(
             bar.close()
 
 
-def _survey(source: Any) -> tuple[int | None, int]:
-    """Length of the original, and how much of it is coded, if the source is a whole file; else decoding will tell."""
+def _survey(source: Any) -> tuple[int | None, int, int]:
+    """Length of the original, how much of it is coded in how many frames, if the source is a whole file."""
     from .receiver import Survey
 
     if source.size() is None:
-        return None, 0
+        return None, 0, 0
     place = source.tell()
     try:
         source.seek(0)
         survey = Survey(source, keep=False)
-        return survey.footer.length, survey.coded
-    except ArchiveError:
-        return None, 0
+        return survey.footer.length, survey.coded, survey.coded_frames
+    except ArchiveError:  # decoding will tell
+        return None, 0, 0
     finally:
         source.seek(place)
 

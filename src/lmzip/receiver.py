@@ -56,7 +56,7 @@ class Receiver:
         self, source: BinaryIO, sink: BinaryIO, limits: Limits, watch: Watch, snapshot: Path | None = None
     ) -> None:
         self.reader, self.sink, self.limits, self.watch, self.snapshot = Reader(source), sink, limits, watch, snapshot
-        self.written = self.coded = self.transcript = 0
+        self.written = self.coded = self.coded_frames = self.transcript = 0
         self.received = 0  # frames whose payload is whole; -1: all
         self.bits = 0.0
         self.code = b""
@@ -88,8 +88,10 @@ class Receiver:
         header, reader = self.header(), self.reader
         while frame := reader.read_frame():
             self.limits.check_frame(header, frame.number, frame.size)
-            self.coded += frame.length if frame.kind == CODED else 0
-            self.limits.check_length(header, reader.length, self.coded, reader.position)
+            if frame.kind == CODED:
+                self.coded += frame.length
+                self.coded_frames += 1
+            self.limits.check_length(header, reader.length, self.coded, self.coded_frames, reader.position)
             payload = reader.read_payload(frame)
             self.received += 1
             self.transcript += frame.size
@@ -278,7 +280,7 @@ class Survey:
         """`keep`: remember every frame and where its payload begins, not just the totals; within `limits`."""
         self.frames: list[Frame] = []
         self.offsets: list[int] = []
-        self.coded = self.transcript = 0
+        self.coded = self.coded_frames = self.transcript = 0
         with archive_errors():
             reader = read_header(Reader(file))
             self.header: Header = reader.header
@@ -286,7 +288,9 @@ class Survey:
             if end is not None:
                 file.seek(reader.position)
             while frame := reader.read_frame():
-                self.coded += frame.length if frame.kind == CODED else 0
+                if frame.kind == CODED:
+                    self.coded += frame.length
+                    self.coded_frames += 1
                 self.transcript += frame.size
                 if limits:
                     limits.check_frame(self.header, frame.number, frame.size, 600)
@@ -332,7 +336,7 @@ def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, l
     limits.check_header(header)
     end = file.seek(0, 2)
     state: Any = engine.Predictor(header)  # None once a frame that later ones build on is lost
-    expected = found = recovered = coded = 0
+    expected = found = recovered = coded = coded_frames = 0
     lost: list[Range] = []
     position: int | None = reader.position
     while position is not None and position < end:
@@ -353,9 +357,12 @@ def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, l
             lost.append((expected * header.frame_size, frame.number * header.frame_size))
             state = state if header.independent_frames else None
         expected = frame.number + 1
-        coded += frame.length if frame.kind == CODED else 0
+        if frame.kind == CODED:
+            coded += frame.length
+            coded_frames += 1
         limits.check_frame(header, found, frame.size)
-        limits.check_length(header, frame.number * header.frame_size + frame.length, coded, position)
+        length = frame.number * header.frame_size + frame.length
+        limits.check_length(header, length, coded, coded_frames, position)
         if header.independent_frames:
             state = engine.Predictor(header)
         start = frame.number * header.frame_size

@@ -105,12 +105,14 @@ class _Decoded(io.RawIOBase):
 
     def _from(self, survey: Survey, index: int) -> Iterator[tuple[Frame, bytes]]:
         """The frames from this one on, within the limits for what is read from here on."""
-        header, length, coded = survey.header, 0, 0
+        header, length, coded, coded_frames = survey.header, 0, 0, 0
         for frame, place in islice(zip(survey.frames, survey.offsets, strict=True), index, None):
             self.limits.check_frame(header, frame.number, frame.size)
             length += frame.length
-            coded += frame.length if frame.kind == CODED else 0
-            self.limits.check_length(header, length, coded, survey.size)
+            if frame.kind == CODED:
+                coded += frame.length
+                coded_frames += 1
+            self.limits.check_length(header, length, coded, coded_frames, survey.size)
             self.source.seek(place)
             payload = self.source.read(frame.size)
             frame.check_payload(payload)
