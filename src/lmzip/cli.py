@@ -73,7 +73,8 @@ examples:
   lmzip encode big --resume                   after an interruption; repeat the other options
   lmzip encode - -o book.txt.lmz              from standard input
 
-Memory does not grow with the input. Work that takes long is announced with its time and memory, before it begins.
+Memory does not grow with the input, but for a hundred bytes a frame. Work that takes long is announced with its time
+and memory, before it begins.
 With independent frames and -T, every process takes that memory, and has checkpoints of its own.
 """,
     "decode": """\
