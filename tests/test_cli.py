@@ -19,7 +19,6 @@ import pytest
 import lmzip
 from lmzip import pack
 from lmzip.cli import main, parsers
-from lmzip.sender import Sender
 
 REAL = [sys.executable, "-m", "lmzip"]
 TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
@@ -63,6 +62,10 @@ def test_pipes(run, book):
     assert piped.stdout == archive
     for arguments in (["decode"], ["decode", "-"], ["-d"], ["-dc", "-"]):
         assert run(*arguments, stdin=archive).stdout == data
+    for command in ("list", "info"):
+        assert run(command, "-", stdin=archive).stdout == run(command, f"{book}.lmz").stdout.replace(
+            os.fsencode(f"{book}.lmz"), b"-"
+        )
     assert run(stdin=data).stdout == archive
     assert run("encode", "-c", book).stdout == archive
 
@@ -98,6 +101,9 @@ def test_no_half_output_is_left(run, book, tmp_path):
         (["info", "book.txt"], "not an lmzip archive"),
         (["encode", "book.txt", "-o", "missing/out"], "can't write missing/out: No such file"),
         (["decode", "book.txt", "-o", "out"], "not an lmzip archive"),
+        (["encode", "book.txt", "-o", "."], "is a directory; name a file with -o"),
+        (["encode", ""], "No such file or directory; check the path"),
+        (["encode", "book.txt", "-o", 300 * "x"], "File name too long; choose a shorter one with -o"),
     ],
 )
 def test_errors_are_one_line_with_a_remedy(run, book, monkeypatch, arguments, words):
@@ -120,6 +126,8 @@ def test_errors_are_one_line_with_a_remedy(run, book, monkeypatch, arguments, wo
         ["decode", "a", "b", "-o", "c"],
         ["encode", "book.txt", "--preset", "fast", "--experts", "none"],
         ["encode", "book.txt", "--frame-size", "x"],
+        ["encode", "book.txt", "--frame-size", "infK"],
+        ["encode", "book.txt", "-c", "-o", "out"],
         ["encode", "--verify", "-c", "book.txt"],
         ["decode", "book.txt"],
     ],
@@ -154,6 +162,123 @@ def test_several_files_and_an_error_among_them(run, book, tmp_path):
 def test_levels_are_presets(run, book):
     for level, preset in ((0, "fast"), (1, "fast"), (5, "default"), (9, "max")):
         assert run(f"-{level}", "-c", book).stdout == run("encode", "-c", "--preset", preset, book).stdout
+
+
+@pytest.mark.parametrize("command", [[], ["encode"]])
+def test_levels_belong_to_encoding(run, book, command):
+    assert run(*command, "-3", "-c", book).stdout == run("encode", "-c", "--preset", "fast", book).stdout
+
+
+def test_closed_standard_streams(book, tmp_path):
+    """No file takes the place of a stream that was closed, and no message gets into an archive."""
+
+    def closed(streams: str, *arguments: object) -> subprocess.CompletedProcess:
+        script = f'exec "$0" "$@" {streams}'
+        command = ["bash", "-c", script, *TOY, "encode", "-1", "--no-code", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, check=False)
+
+    expected = lmzip.compress(book.read_bytes(), preset="fast", code=False)
+    assert closed("2>&-", "-c", book).stdout == expected
+    assert closed("<&- >&- 2>&-", book).returncode == 0
+    assert Path(f"{book}.lmz").read_bytes() == expected
+    for streams, words in (("<&-", "can't read it"), (">&-", "can't write to standard output")):
+        done = closed(streams, "-q", *([book, "-c"] if streams == ">&-" else ["-"]))
+        assert done.returncode == 1
+        assert f"{words}".encode() in done.stderr
+        assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_what_can_not_be_shown_is_an_error(book):
+    archive = Path(f"{book}.lmz")
+    archive.write_bytes(lmzip.compress(b"a", code=False))
+    with open("/dev/full", "wb") as full:
+        for command in (["info", archive], ["list", archive], ["completion", "bash"]):
+            done = subprocess.run([*TOY, *command], stdout=full, stderr=subprocess.PIPE, check=False)
+            assert done.returncode == 1
+            assert b"No space left on device" in done.stderr
+            assert done.stderr.count(b"\n") == 1
+
+
+def test_an_interruption_stops_the_rest(run, book, tmp_path, monkeypatch):
+    from lmzip import cli
+
+    tried = []
+
+    def interrupted(args, name):
+        tried.append(name)
+        raise lmzip.Interrupted("interrupted")
+
+    monkeypatch.setattr(cli, "encode_one", interrupted)
+    assert run("encode", book, book).status == 130
+    assert len(tried) == 1
+
+
+def test_names_do_not_command_the_terminal(run, tmp_path):
+    path = tmp_path / "a\x1b[2J\nb"
+    path.write_bytes(b"a")
+    assert run("encode", path, "-q").status == 0
+    result = run("encode", path)
+    shown = run("list", f"{path}.lmz").stdout.decode() + result.stderr
+    assert "\x1b" not in shown
+    assert result.stderr.count("\n") == 1
+    assert shown.count("a\\x1b[2J\\nb") >= 2
+
+
+def test_links_are_not_followed_to_what_they_name(run, book, tmp_path):
+    """Whoever may write in the folder can't have another file overwritten."""
+    precious, part = tmp_path / "precious", Path(f"{book}.lmz.lmzip-part")
+    precious.write_bytes(b"precious")
+    os.link(precious, part)
+    assert run("encode", book, "-q").status == 0
+    part.symlink_to(precious)
+    assert run("encode", book, "-q", "-f").status == 1
+    part.unlink()
+    archive = Path(f"{book}.lmz")
+    archive.write_bytes(archive.read_bytes()[:-9])
+    partial = tmp_path / "out.partial"
+    for target in (precious, tmp_path / "nothing"):
+        partial.symlink_to(target)
+        for force in ([], ["-f"]):
+            assert run("decode", archive, "--keep-going", "-o", tmp_path / "out", *force).status == 1
+        assert partial.read_bytes() == book.read_bytes()
+        assert not partial.is_symlink()
+        partial.unlink()
+    assert precious.read_bytes() == b"precious"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_named_standard_output(book, tmp_path):
+    """/dev/stdout is a link that no file may replace."""
+    if not os.path.exists("/dev/stdout"):
+        pytest.skip("there is none")
+    with open(tmp_path / "out", "wb") as out:
+        subprocess.run([*TOY, "-1", "-f", "-o", "/dev/stdout", str(book)], stdout=out, check=True)
+    assert lmzip.decompress((tmp_path / "out").read_bytes()) == book.read_bytes()
+    assert os.path.islink("/dev/stdout")
+
+
+@pytest.mark.skipif(not hasattr(os, "chown"), reason="no groups")
+def test_no_other_group_may_read_more(run, book, monkeypatch):
+    """As xz does: if the output can't have the input's group, its own may do what all may."""
+
+    def refused(path, user, group):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refused)
+    for mode, expected in ((0o640, 0o600), (0o664, 0o644), (0o755, 0o755), (0o604, 0o600)):
+        book.chmod(mode)
+        assert run("encode", book, "-q", "-f").status == 0
+        assert stat.S_IMODE(Path(f"{book}.lmz").stat().st_mode) == expected
+
+
+def test_a_file_system_without_modes_and_times(run, book, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError
+
+    for name in ("chown", "chmod", "utime"):
+        monkeypatch.setattr(os, name, refused, raising=False)
+    assert run("encode", book, "-q").status == 0
 
 
 def test_xz_manners(run, book, tmp_path):
@@ -217,16 +342,9 @@ def test_long_work_is_announced(run, tmp_path):
     result = run("encode", path)
     assert re.search(r"this takes about \d+ (s|min|h) and up to [\d,]+ MB", result.stderr)
     assert "this takes" not in run("encode", path, "-q", "-f").stderr
-    assert re.search(r"this takes up to [\d,]+ MB of memory, and about \d+ s per MB", run("encode", stdin=b"a").stderr)
-
-
-def test_what_an_interruption_may_cost_is_said(run, tmp_path, monkeypatch):
-    """Several processes have no checkpoints inside frames."""
-    monkeypatch.setattr(Sender, "run_parallel", lambda self, source, count, resume: self.run(source, resume))
-    options = ["-c", "--independent-frames", "--frame-size", "16M"]
-    assert "a frame takes about" in run("encode", *options, "-T", "2", stdin=b"a").stderr
-    assert "a frame takes about" not in run("encode", *options, stdin=b"a").stderr
-    assert "a frame takes about" not in run("encode", *options[:2], "-T", "2", stdin=b"a").stderr
+    said = re.compile(r"this takes up to [\d,]+ MB of memory, and about \d+ s per MB")
+    assert said.search(run("encode", stdin=b"a").stderr)
+    assert said.search(run("decode", stdin=lmzip.compress(b"a")).stderr)
 
 
 def test_nothing_but_the_archive_is_written_when_quiet(run, book):
@@ -241,6 +359,10 @@ def test_run_embedded_needs_the_right_digest(run, book, tmp_path):
     assert result.status == 2
     assert right in result.stderr
     assert not (tmp_path / "out").exists()
+    run("encode", book, "--no-code", "-f")
+    result = run("decode", f"{book}.lmz", "-o", tmp_path / "out", f"--run-embedded={hashlib.sha256().hexdigest()}")
+    assert result.status == 2
+    assert "carries no code" in result.stderr
 
 
 def test_help_stands_alone(run):
@@ -292,11 +414,23 @@ def test_archives_are_not_written_one_behind_the_other(run, book):
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_completion_completes(run):
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("lmzip enc", "encode"),
+        ("lmzip encode --pre", "--preset"),
+        ("lmzip decode --max-m", "--max-memory"),
+        ("lmzip encode --preset d", "default"),
+        ("lmzip completion z", "zsh"),
+        ("lmzip --decom", "--decompress"),
+        ("lmzip encode some-fi", ""),  # then bash completes names of files
+    ],
+)
+def test_completion_completes(run, line, expected):
     script = run("completion", "bash").stdout.decode()
-    script += '\nCOMP_WORDS=(lmzip encode --pre); COMP_CWORD=2; _lmzip; echo "${COMPREPLY[@]}"'
+    script += f'\nCOMP_WORDS=({line}); COMP_CWORD={line.count(" ")}; _lmzip; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["--preset"]
+    assert done.stdout.strip() == expected
 
 
 def test_looking_at_archives_needs_neither_torch_nor_numba(run, book):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_resume import children
+
+from lmzip.errors import FileError
+from lmzip.files import Output
 
 TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
 REAL = [sys.executable, "-m", "lmzip"]
@@ -118,6 +123,39 @@ def nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+def test_two_runs_for_one_output(tmp_path):
+    """The second is told; what the first has left when it was killed is no hindrance."""
+    target = tmp_path / "out"
+    first = Output(target)
+    with pytest.raises(FileError, match="another lmzip is writing"):
+        Output(target)
+    first.file.close()  # as when it is killed
+    assert names(tmp_path) == ["out.lmzip-part"]
+    second = Output(target)
+    second.file.write(b"whole")
+    second.publish()
+    assert names(tmp_path) == ["out"]
+    assert target.read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+def test_a_worker_that_dies(text, tmp_path):
+    """As when the system kills it for want of memory."""
+    book, out = tmp_path / "book", tmp_path / "out"
+    book.write_bytes(text * 5)
+    command = [*TOY, *ENCODE, "-q", "--independent-frames", "-T", "2", "-o", str(out), str(book)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        while not (begun := [one for one in children(process.pid) if len(os.listdir(f"/proc/{one}/task")) > 1]):
+            time.sleep(0.02)
+        os.kill(begun[0], signal.SIGKILL)
+        message = process.stderr.read().decode()
+    assert process.returncode == 1
+    assert "a process died, perhaps for want of memory; take fewer threads, -T" in message
+    assert message.count("\n") == 1
+    assert names(tmp_path) == ["book"]
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="no users to change to")

@@ -18,7 +18,7 @@ import pytest
 import toy
 
 import lmzip
-from lmzip import checkpoint
+from lmzip import checkpoint, pool
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.errors import Interrupted, ResumeError
@@ -153,6 +153,48 @@ def test_resume_without_a_checkpoint_begins_at_the_beginning(toy_predictor, run,
     assert run("encode", path, "--resume", "-c").status == 2
 
 
+class Pipe(io.RawIOBase):
+    """Gives `data` up to a place, then is interrupted."""
+
+    def __init__(self, data: bytes, stop: int) -> None:
+        self.data, self.stop = io.BytesIO(data), stop
+
+    def read(self, count: int = -1) -> bytes:
+        if self.data.tell() + count > self.stop:
+            raise Interrupted("here")
+        return self.data.read(count)
+
+
+@pytest.mark.parametrize("independent", [True, False])
+@pytest.mark.parametrize("place", [512, 1024])
+def test_interrupted_while_resuming(toy_predictor, text, tmp_path, monkeypatch, independent, place):
+    """What was done is read again before it goes on: an interruption there leaves the checkpoint as it was."""
+    monkeypatch.setattr("lmzip.sender.steps", lambda header: 1)
+    monkeypatch.setattr("lmzip.codec.receive.steps", lambda header: 1)
+    data, header = text[:4096], Header(segment=256, frame_size=1024, independent_frames=independent)
+    sink = io.BytesIO()
+    Sender(sink, header, b"", Watch()).run(io.BytesIO(data))
+    archive = sink.getvalue()
+
+    def encode(source, sink, watch, resume, snapshot):
+        Sender(sink, header, b"", watch, snapshot).run(source, resume)
+
+    def decode(source, sink, watch, resume, snapshot):
+        Receiver(source, sink, Limits(), watch, snapshot).run(resume)
+
+    for do, given, expected in ((encode, data, archive), (decode, archive, data)):
+        for stop in range(30, len(given), 297):
+            out, snapshot = tmp_path / "out", tmp_path / "state"
+            checkpoint.remove(snapshot)
+            with open(out, "w+b") as sink:
+                with pytest.raises(Interrupted):
+                    do(io.BytesIO(given), sink, StopAt(2048 + place), False, snapshot)
+                with pytest.raises(Interrupted):
+                    do(Pipe(given, stop), sink, Watch(), True, snapshot)
+                do(io.BytesIO(given), sink, Watch(), True, snapshot)
+            assert out.read_bytes() == expected
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
     """The input doesn't end before the signal comes, so the run can't be over."""
@@ -243,6 +285,72 @@ def test_kills(text, tmp_path, program, preset, size, checkpoint, count):
     assert resumed > 0
     assert again > 0
     assert sorted(os.listdir(tmp_path)) == ["back", "x", "x.lmz", "x.lmz.whole"]
+
+
+@pytest.mark.parametrize("what", ["encode", "decode"])
+def test_a_worker_goes_on_within_its_frame(toy_predictor, text, tmp_path, monkeypatch, what):
+    """However large the frames are, there are checkpoints inside them when there are several processes."""
+    data, header = text[:20_000], Header(segment=16, frame_size=32_000, independent_frames=True)
+    keep = pool.Keep(tmp_path / "x.lmzip-state", 1e-9)
+    path, coded = checkpoint.of_frame(keep.snapshot, 3), pool.encode(header, 3, data)
+
+    def do(keep: pool.Keep | None = None):
+        if what == "encode":
+            return pool.encode(header, 3, data, keep)
+        return pool.decode(header, coded.frame, coded.payload, keep)
+
+    begun: list[int] = []
+    advance, save = toy._ToyFrame.advance, checkpoint.save
+
+    def noted(frame, segments):
+        begun.append(frame.position)
+        advance(frame, segments)
+
+    def interrupted(*arguments):
+        save(*arguments)
+        if begun[-1] >= 4096:
+            raise Interrupted("here")
+
+    expected = do()
+    monkeypatch.setattr(toy._ToyFrame, "advance", noted)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", interrupted)
+        with pytest.raises(Interrupted):
+            do(keep)
+    saved = path.read_bytes()
+    for found, position in (
+        (saved, 2 * 4096),
+        (saved[:-200], 0),  # not whole: no loss but of time
+        (saved.replace(b"identity", b"identify"), 0),
+        (b"", 0),
+    ):
+        path.write_bytes(found)
+        begun.clear()
+        assert do(keep) == expected
+        assert begun[0] == position
+    checkpoint.remove(keep.snapshot)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+def test_several_processes_keep_what_they_have_done(text, tmp_path):
+    """Killed while no frame is whole: the main checkpoint knows of none, those of the workers are taken up."""
+    path, archive = tmp_path / "x", tmp_path / "x.lmz"
+    path.write_bytes((text * 4)[:240_000])
+    command = [*TOY, "encode", "-q", "-1", "--no-code", "--independent-frames", "--frame-size", "128K", str(path)]
+    state = tmp_path / "x.lmz.lmzip-state"
+    with subprocess.Popen([*command, "-T", "2", "--checkpoint", "0.05"], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (state.exists() and checkpoint.of_frame(state, 1).exists()):
+            time.sleep(0.02)
+        workers = children(process.pid)
+        process.kill()
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        time.sleep(0.05)
+    assert json.loads(checkpoint.Checkpoint(state)._read("meta").tobytes())["sizes"] == []
+    subprocess.run([*command, "-T", "2", "--resume"], check=True)
+    assert sorted(os.listdir(tmp_path)) == ["x", "x.lmz"]
+    expected = subprocess.run([*command, "-c"], check=True, capture_output=True).stdout
+    assert archive.read_bytes() == expected
 
 
 def children(pid: int) -> list[int]:

@@ -6,6 +6,7 @@ import doctest
 import io
 import os
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from lmzip import engine, pack
 from lmzip.codec import message
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
+from lmzip.errors import LimitError
 from lmzip.limits import Limits
 from lmzip.progress import Watch
 from lmzip.receiver import Receiver, Survey
@@ -153,6 +155,21 @@ def test_few_stored_bytes_wait_for_a_predictor(monkeypatch):
     assert not predictor._skipped
 
 
+def test_stored_bytes_that_wait_take_no_more_than_their_size(monkeypatch):
+    """Nor do many small pieces take longer than one."""
+    monkeypatch.setattr(engine, "load", lambda *_: toy.ToyLockstep)
+    predictor, tail = engine.Predictor(Header(segment=16, frame_size=16)), np.arange(100, dtype=np.uint8)
+    tracemalloc.start()
+    for _ in range(50_000):
+        predictor.skip(tail[:1])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+    predictor.skip(tail)
+    assert predictor.position == 50_100
+    assert predictor.arrays()["last"][0] == 99
+
+
 def test_what_has_structure_is_not_stored(text):
     counter = np.arange(100_000, dtype="<u4").tobytes()
     table = np.random.default_rng(0).integers(0, 256, (50_000, 4), np.uint8)
@@ -205,6 +222,68 @@ def test_random_access_decodes_only_the_frame_asked_for(toy_predictor, text, mon
         file.seek(3600)
         assert file.read(10) == text[3600:3610]
     assert len(built) == 1
+
+
+def test_limits_hold_for_random_access(toy_predictor, text):
+    bomb = lmzip.compress(bytes(1 << 20), frame_size=1 << 12, independent_frames=True, code=False)
+    for place in (0, 5000):
+        with lmzip.open(io.BytesIO(bomb), limits=Limits(output=1 << 16)) as file:
+            file.read(1)
+            file.seek(100_000)
+            file.seek(place)
+            assert file.read(100) == bytes(100)
+            with pytest.raises(LimitError, match="--max-output"):
+                file.read()
+
+
+def test_a_file_object_that_is_closed_or_fails(toy_predictor, text, tmp_path):
+    with lmzip.open(tmp_path / "x.lmz", "w") as file:
+        file.write(text[:100])
+        assert file.tell() == 100
+        with pytest.raises(io.UnsupportedOperation):
+            file.read()
+    with pytest.raises(ValueError, match="closed"):
+        file.write(b"more")
+    assert lmzip.decompress((tmp_path / "x.lmz").read_bytes()) == text[:100]
+    with lmzip.open(tmp_path / "x.lmz") as file, pytest.raises(io.UnsupportedOperation):
+        file.write(b"more")
+    with pytest.raises(ValueError, match="closed"):
+        file.read()
+    with lmzip.open(Dribble((tmp_path / "x.lmz").read_bytes())) as file:  # a pipe
+        assert not file.seekable()
+        assert file.read() == text[:100]
+    with pytest.raises(TypeError, match="for writing only"):
+        lmzip.open(tmp_path / "x.lmz", "r", seed=1)
+    for mode in ("a", "rw", "rbt", "r+"):
+        with pytest.raises(ValueError, match="invalid mode"):
+            lmzip.open(tmp_path / "x.lmz", mode)
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() > 100:
+                raise OSError("full")
+            return super().write(data)
+
+    sink = Full()
+    file = lmzip.open(sink, "w", frame_size=512)
+    with pytest.raises(OSError, match="full"):
+        file.write(text[:5000])
+    with pytest.raises(OSError, match="full"):
+        file.close()
+    assert file.closed
+    file.close()
+
+
+def test_text_is_written_and_read(toy_predictor, text, tmp_path):
+    lines = ["größer\n", "2\n", "end"]
+    with lmzip.open(tmp_path / "x.lmz", "wt", encoding="utf-8", newline="\r\n") as file:
+        file.writelines(lines)
+    with lmzip.open(tmp_path / "x.lmz", "rb") as file:
+        assert file.read() == "".join(lines).replace("\n", "\r\n").encode()
+    with lmzip.open(tmp_path / "x.lmz", "rt", encoding="utf-8") as file:
+        assert list(file) == lines
+    with pytest.raises(FileExistsError):
+        lmzip.open(tmp_path / "x.lmz", "xt")
 
 
 def test_the_example_in_the_documentation_runs(toy_predictor):

@@ -167,11 +167,15 @@ class ToyDecoding(_ToyFrame):
 
 def install() -> None:
     """Let everything in this process use the toy."""
-    from lmzip import engine, receiver, sender
+    from lmzip import engine, pool, receiver, sender
 
     engine.load = lambda *_: ToyLockstep
-    sender.source_digest = receiver.source_digest = lambda: "toy"  # checkpoints outlive a change of the codec
+    for module in (sender, receiver, pool):
+        module.source_digest = lambda: "toy"  # checkpoints outlive a change of the codec
 
+
+if __name__ == "__mp_main__":  # a worker of that command line
+    install()
 
 if __name__ == "__main__":  # the command line with the toy inside
     import sys

@@ -7,6 +7,7 @@ resuming holds a second copy of it.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import zipfile
@@ -139,8 +140,21 @@ def sync_folder(path: Path) -> None:
             os.close(folder)
 
 
+def of_frame(path: Path, number: int) -> Path:
+    """Where a worker puts the checkpoint of a frame, when the main one is `path`."""
+    return path.with_name(f"{path.name}.{number}")
+
+
+def forget_frames(path: Path, number: int) -> None:
+    """Remove the checkpoints of frames before this one: the main one knows of them now."""
+    for leftover in path.parent.glob(glob.escape(path.name) + ".*"):
+        if leftover.suffix[1:].isdecimal() and int(leftover.suffix[1:]) < number:
+            leftover.unlink(missing_ok=True)
+
+
 def remove(path: Path) -> None:
-    for leftover in (path, _temporary(path)):
+    """Remove a checkpoint, what was left of others that were being written, and those of single frames."""
+    for leftover in (path, *path.parent.glob(glob.escape(path.name) + ".*")):
         leftover.unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,19 +20,18 @@ from typing import Any, BinaryIO
 from . import __version__
 from .errors import (
     ArchiveError,
+    ArithmeticDiffers,
     DamageError,
     FileError,
     Interrupted,
     LmzipError,
-    NotAnArchive,
     ResumeError,
     UsageError,
     system_error,
 )
-from .files import SUFFIX, Input, Output
+from .files import SUFFIX, Input, Output, create
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-AT_STAKE = 300.0  # seconds of work that an interruption may cost without a word
 LONG = 10.0  # seconds of work from which the expected time is said in advance
 
 HELP = {
@@ -73,8 +73,9 @@ examples:
   lmzip encode big --resume                   after an interruption; repeat the other options
   lmzip encode - -o book.txt.lmz              from standard input
 
-Memory does not grow with the input. Work that takes long is announced with its time and memory, before it begins.
-With independent frames and -T, every process takes that memory, and checkpoints lie between frames.
+Memory does not grow with the input, but for a hundred bytes a frame. Work that takes long is announced with its time
+and memory, before it begins.
+With independent frames and -T, every process takes that memory, and has checkpoints of its own.
 """,
     "decode": """\
 examples:
@@ -119,7 +120,7 @@ def size(text: str) -> int:
     number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in [*"KMGT"] else (text, "")
     try:
         value = int(float(number) * UNITS[unit])
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 65536, 64K or 1M") from None
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -174,6 +175,9 @@ def _encode_options(parser: argparse.ArgumentParser) -> None:
     text = "fast: experts only; default: a language model as well; max: larger tables and a larger model; "
     text += "auto: the smallest archive that --time allows"
     group.add_argument("--preset", choices=("fast", "default", "max", "auto"), help=text)
+    for level in range(10):
+        help_ = "-0 … -3: preset fast; -4 … -6: default; -7 … -9: max" if level == 0 else argparse.SUPPRESS
+        group.add_argument(f"-{level}", dest="level", action="store_const", const=level, help=help_)
     text = "for each file, as 90, 60s, 5m, 2h (default with --preset auto: 60s); implies --preset auto"
     group.add_argument("--time", type=duration, metavar="TIME", help=text)
     text = "which experts; none: the pure language model (default: the preset's)"
@@ -233,9 +237,6 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     action.add_argument(*decode_names, dest="action", action="store_const", const="decode", help="as decode does")
     action.add_argument("-t", "--test", dest="action", action="store_const", const="verify", help="as verify does")
     action.add_argument("-l", "--list", dest="action", action="store_const", const="list", help="as list does")
-    for level in range(10):
-        help_ = "-0 … -3: preset fast; -4 … -6: default; -7 … -9: max" if level == 0 else argparse.SUPPRESS
-        group.add_argument(f"-{level}", dest="level", action="store_const", const=level, help=help_)
     _output_options(plain)
     _encode_options(plain)
     _decode_options(plain)
@@ -278,6 +279,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for errors, 2 for usage."""
     arguments = sys.argv[1:] if argv is None else argv
+    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names and signs that the terminal's encoding lacks
     table = parsers()
@@ -290,8 +292,25 @@ def main(argv: list[str] | None = None) -> int:
     run = {"encode": encode, "decode": decode, "verify": verify, "info": info, "list": listing, "": like_xz}
     run |= {"completion": completion, "plan": planning}
     with _failures(args) as status:
-        status.append(run[command](args) or 0)
+        try:
+            status.append(run[command](args) or 0)
+        finally:
+            _flush()
     return max(status)
+
+
+def _open_what_is_closed() -> None:
+    """Standard streams that whoever started us has closed: the next file to be opened would take their place.
+
+    The null device instead, the wrong way round for input and output: using what isn't there is an error.
+    """
+    streams = (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
+    for number, (name, mode, flags) in enumerate(streams):
+        if getattr(sys, name) is None:
+            if (opened := os.open(os.devnull, flags)) != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, mode, errors="backslashreplace"))  # noqa: SIM115
 
 
 @contextlib.contextmanager
@@ -299,6 +318,7 @@ def _failures(args: argparse.Namespace, name: str = "") -> Iterator[list[int]]:
     """One line for every error; a traceback with -v. The list collects exit statuses."""
     status: list[int] = [0]
     args.kept = ""  # set by whoever leaves something to resume from: how to go on
+    args.stopped = False  # shall the remaining files be left alone?
     prefix = f"lmzip: {name}: " if name else "lmzip: "
     try:
         yield status
@@ -306,6 +326,7 @@ def _failures(args: argparse.Namespace, name: str = "") -> Iterator[list[int]]:
     except BrokenPipeError:
         _leave_output()  # whoever read it has seen enough
         status.append(1)
+        args.stopped = True
         return
     except UsageError as error:
         status.append(2)
@@ -327,7 +348,24 @@ def _failures(args: argparse.Namespace, name: str = "") -> Iterator[list[int]]:
         text = f"internal error, please report it with what -v says: {type(error).__name__}: {error}"
     if args.verbose:
         traceback.print_exc()
-    print(prefix + "; ".join(filter(None, (" ".join(text.split()), args.kept))), file=sys.stderr)
+    args.stopped |= 130 in status
+    print(shown(prefix + "; ".join(filter(None, (" ".join(text.split()), args.kept)))), file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """Text with a name in it, without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _flush() -> None:
+    """Errors of standard output show now, not at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _leave_output()
+        raise system_error(error, "can't write to standard output") from error
 
 
 def _leave_output() -> None:
@@ -347,7 +385,7 @@ def like_xz(args: argparse.Namespace) -> int:
     if args.action == "list":
         return listing(args)
     if args.action == "verify":
-        return max([0] + [_each(args, name, _test) for name in args.files or ["-"]])
+        return _each(args, _test)
     return decode(args) if args.action == "decode" else encode(args)
 
 
@@ -356,11 +394,16 @@ def _test(args: argparse.Namespace, name: str) -> None:
     verify(args)
 
 
-def _each(args: argparse.Namespace, name: str, do: Any) -> int:
-    """`do` for one of several files; an error doesn't stop the rest."""
-    with _failures(args, "" if name == "-" else name) as status:
-        do(args, name)
-    return max(status)
+def _each(args: argparse.Namespace, do: Any) -> int:
+    """`do` for every file; an error doesn't stop the rest, an interruption does. Returns the highest status."""
+    worst = 0
+    for name in args.files or ["-"]:
+        with _failures(args, "" if name == "-" else name) as status:
+            do(args, name)
+        worst = max(worst, *status)
+        if args.stopped:
+            break
+    return worst
 
 
 def _threads(args: argparse.Namespace) -> int:
@@ -378,11 +421,11 @@ def reading(name: str) -> Iterator[Any]:
     if name == "-":
         yield Input(sys.stdin.buffer, standard=True)
         return
-    path = Path(name)
-    if path.is_dir():
-        raise FileError(f"it is a directory; pack it first: tar -I lmzip -cf {path.name or 'NAME'}.tar.lmz {name}")
+    if os.path.isdir(name):
+        new = Path(name).name or "NAME"
+        raise FileError(f"it is a directory; pack it first: tar -I lmzip -cf {new}.tar.lmz {name}")
     try:
-        file = open(path, "rb")  # noqa: SIM115
+        file = open(name, "rb")  # noqa: SIM115
     except OSError as error:
         raise system_error(error, "can't read it") from error
     with file:
@@ -394,7 +437,7 @@ def writing(args: argparse.Namespace, source: Any, target: str) -> Iterator[tupl
     """The output: its file, where checkpoints go, the Output. It gets its name if all goes well."""
     from .progress import signals
 
-    if target == "-":
+    if target in ("-", "/dev/stdout"):
         if args.resume:
             raise UsageError("standard output can't be resumed; name a file with -o")
         if sys.stdout.isatty() and not args.force and args.writes_archive:
@@ -402,7 +445,7 @@ def writing(args: argparse.Namespace, source: Any, target: str) -> Iterator[tupl
         try:
             with signals():
                 yield sys.stdout.buffer, None, None
-            sys.stdout.buffer.flush()
+            _flush()
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -434,23 +477,29 @@ def _bar(args: argparse.Namespace, name: str) -> Any:
     return Bar(Path(name).name, show=not args.quiet and sys.stderr.isatty(), every=args.checkpoint)
 
 
-def encode(args: argparse.Namespace) -> int:
+def _one_output(args: argparse.Namespace) -> None:
     if args.output and len(args.files) > 1:
         raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
+    if args.output not in (None, "-") and args.stdout:
+        raise UsageError("-o names one output and -c another; leave one of them out")
+
+
+def encode(args: argparse.Namespace) -> int:
+    _one_output(args)
     if len(args.files) > 1 and args.stdout:
         raise UsageError("archives don't go one behind the other; encode one at a time with -c, or tar them first")
     args.writes_archive = True
-    return max(_each(args, name, encode_one) for name in args.files or ["-"])
+    return _each(args, encode_one)
 
 
 def encode_one(args: argparse.Namespace, name: str) -> None:
     from . import limits, pack, presets
     from .sender import Sender
 
-    level = getattr(args, "level", None)
     target = "-" if args.stdout or (name == "-" and not args.output) else args.output or name + SUFFIX
+    preset = args.preset or ("default" if args.level is None else presets.LEVELS[args.level])
     header = presets.header(
-        _best_preset(args, name, target) or args.preset or ("default" if level is None else presets.LEVELS[level]),
+        _best_preset(args, name, target) or preset,
         experts=args.experts,
         seed=args.seed,
         replay=args.replay,
@@ -473,6 +522,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
                 ledger = sender.run(source, args.resume)
         finally:
             bar.close()
+        del sender  # and with it a predictor
         if args.verify:
             with reading(str(output.part)) as file:
                 _decode_to(args, file, _Nowhere(), limits.Limits(1 << 60, 1 << 60, 1 << 80), threads)
@@ -486,7 +536,7 @@ def _best_preset(args: argparse.Namespace, name: str, target: str) -> str | None
     """What `auto` comes to; None when it is not asked for."""
     if args.preset != "auto" and args.time is None:
         return None
-    if args.preset not in (None, "auto") or getattr(args, "level", None) is not None:
+    if args.preset not in (None, "auto") or args.level is not None:
         raise UsageError("--time chooses the preset; leave the other choice out")
     if args.experts or args.replay is not None:
         raise UsageError("--preset auto decides on --experts and --replay; leave them out, or name a preset")
@@ -524,7 +574,7 @@ def planning(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(plan.as_dict(found, estimates), indent=2))
     else:
-        print(plan.table(args.file, found, estimates))
+        print(plan.table(shown(args.file), found, estimates))
     return 0
 
 
@@ -534,9 +584,6 @@ def _announce(args: argparse.Namespace, header: Any, total: int | None, threads:
 
     processes = threads if header.independent_frames else 1
     memory = f"{processes * limits.memory(header, total) / limits.MB:,.0f} MB of memory"
-    if processes > 1 and (frame := limits.seconds(header, header.frame_size)) > AT_STAKE:
-        text = "checkpoints lie between frames when there are several processes, and a frame takes about"
-        say(args, f"{text} {limits.readable_time(frame)}; a smaller --frame-size leaves less to do again")
     if total is None:
         say(args, f"this takes up to {memory}, and about {limits.seconds(header, 10**6):.0f} s per MB")
     elif (time := limits.seconds(header, total) / processes) > LONG or args.verbose:
@@ -577,11 +624,12 @@ def _decode_to(
 
     receiver = Receiver(source, sink, limits, bar or Watch(), snapshot)
     header = receiver.header()
-    total, coded = _survey(source)
+    total, coded, frames = _survey(source)
     threads = max(1, min(threads, limits.memory // memory(header))) if header.independent_frames else threads
     if total is not None:
-        limits.check_length(header, total, coded, source.size() or 0)
-        _announce(args, header, coded, threads)
+        limits.check_length(header, total, coded, frames, source.size() or 0)
+    if total is not None or source.size() is None:  # a file without a total is damaged: soon there will be more to say
+        _announce(args, header, None if total is None else coded, threads)
     if bar:
         bar.begin(total)
     try:
@@ -594,28 +642,27 @@ def _decode_to(
             bar.close()
 
 
-def _survey(source: Any) -> tuple[int | None, int]:
-    """Length of the original, and how much of it is coded, if the source is a whole file; else decoding will tell."""
+def _survey(source: Any) -> tuple[int | None, int, int]:
+    """Length of the original, how much of it is coded in how many frames, if the source is a whole file."""
     from .receiver import Survey
 
     if source.size() is None:
-        return None, 0
+        return None, 0, 0
     place = source.tell()
     try:
         source.seek(0)
-        survey = Survey(source)
-        return survey.footer.length, survey.coded
-    except ArchiveError:
-        return None, 0
+        survey = Survey(source, keep=False)
+        return survey.footer.length, survey.coded, survey.coded_frames
+    except ArchiveError:  # decoding will tell
+        return None, 0, 0
     finally:
         source.seek(place)
 
 
 def decode(args: argparse.Namespace) -> int:
-    if args.output and len(args.files) > 1:
-        raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
+    _one_output(args)
     args.writes_archive = False
-    return max(_each(args, name, decode_one) for name in args.files or ["-"])
+    return _each(args, decode_one)
 
 
 def decode_one(args: argparse.Namespace, name: str) -> None:
@@ -630,18 +677,18 @@ def decode_one(args: argparse.Namespace, name: str) -> None:
     else:
         raise UsageError(f"its name doesn't end in {SUFFIX}; name the output with -o or -c")
     if args.run_embedded:
+        if args.resume:
+            raise UsageError("what the archive's own code has begun can't be resumed; leave --resume out")
         return run_embedded(args, name, target)
     threads = _threads(args)
     with reading(name) as source:
         try:
             with writing(args, source, target) as (sink, snapshot, _):
                 _decode_to(args, source, sink, _limits(args), threads, snapshot)
-        except NotAnArchive:
-            raise
-        except DamageError as error:
+        except (DamageError, ArithmeticDiffers) as error:
             if not args.keep_going:
                 raise
-            raise DamageError(f"{str(error).partition(';')[0]}; {_salvage(args, source, target)}") from error
+            raise type(error)(f"{str(error).partition(';')[0]}; {_salvage(args, source, target)}") from error
     return None
 
 
@@ -652,10 +699,13 @@ def _salvage(args: argparse.Namespace, source: Any, target: str) -> str:
     if target == "-" or source.size() is None:
         return "--keep-going works from file to file: nothing more was saved"
     path = Path(target + ".partial")
-    if path.exists() and not args.force:
+    if os.path.lexists(path) and not args.force:
         return f"{path} exists, so nothing was saved; add -f to overwrite it"
-    with open(path, "wb") as sink:
-        frames, count, lost = salvage(source, sink, _limits(args))
+    with create(path, force=args.force) as sink:
+        try:
+            frames, count, lost = salvage(source, sink, _limits(args))
+        except OSError as error:
+            raise system_error(error, f"can't write all of {path}") from error
     ranges = ", ".join(f"{start:,} to {'the end' if stop is None else f'{stop:,}'}" for start, stop in lost)
     return f"{count:,} bytes in {frames} frames saved to {path}; lost: bytes {ranges or 'none'}"
 
@@ -664,20 +714,22 @@ def run_embedded(args: argparse.Namespace, name: str, target: str) -> None:
     """Let the archive's own code decode it, in a process of its own, if the user named its digest."""
     from .receiver import Survey
 
-    with reading(name) as source:
-        if source.size() is None:
-            raise UsageError("--run-embedded needs a file; save the archive first")
-        found = hashlib.sha256(Survey(source).code).hexdigest()
-        if found != args.run_embedded.lower():
+    with tempfile.TemporaryDirectory() as folder, reading(name) as source:
+        archive, result = Path(folder, "archive.lmz"), Path(folder, "result")
+        with open(archive, "w+b") as copy:  # what is run is what was looked at, whatever becomes of the file meanwhile
+            shutil.copyfileobj(source, copy)
+            copy.seek(0)
+            code = Survey(copy, keep=False).code
+        if not code:
+            raise UsageError("the archive carries no code; decode it without --run-embedded")
+        if (found := hashlib.sha256(code).hexdigest()) != args.run_embedded.lower():
             raise UsageError(f"the archive's code has SHA-256 {found}, not the one given; run it only if you trust it")
-        with tempfile.TemporaryDirectory() as folder, writing(args, source, target) as (sink, _, _):
-            result = Path(folder, "result")
-            run = subprocess.run([sys.executable, "-I", os.path.abspath(name), str(result)], check=False)
+        with writing(args, source, target) as (sink, _, _):
+            run = subprocess.run([sys.executable, "-I", str(archive), str(result)], check=False)
             if run.returncode:
                 raise ArchiveError(f"the archive's code gave up, status {run.returncode}; try lmzip decode without it")
             with open(result, "rb") as file:
-                while block := file.read(1 << 20):
-                    sink.write(block)
+                shutil.copyfileobj(file, sink)
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -689,16 +741,16 @@ def verify(args: argparse.Namespace) -> int:
         if original and original.read(1):
             raise ArchiveError(f"the original is longer than the archive's {ledger.original:,} bytes")
     if not args.quiet:
-        what = f"the archive of {args.original}" if args.original else "whole"
-        print(f"{args.file}: {what}, {ledger.original:,} bytes from {ledger.archive:,}")
+        what = f"the archive of {shown(args.original)}" if args.original else "whole"
+        print(f"{shown(args.file)}: {what}, {ledger.original:,} bytes from {ledger.archive:,}")
     return 0
 
 
-def _surveyed(name: str) -> Any:
+def _surveyed(name: str, keep: bool) -> Any:
     from .receiver import Survey
 
     with reading(name) as source:
-        return Survey(source if source.size() is not None else io.BytesIO(source.read()))
+        return Survey(source, keep=keep)
 
 
 def info(args: argparse.Namespace) -> int:
@@ -714,7 +766,7 @@ def info(args: argparse.Namespace) -> int:
         return 0
     if args.file is None:
         raise UsageError("which archive? Name it, or - for standard input")
-    survey = _surveyed(args.file)
+    survey = _surveyed(args.file, keep=bool(args.json or args.compare))
     ledger, header = survey.ledger(), survey.header
     others = None
     if args.compare:
@@ -748,7 +800,7 @@ def info(args: argparse.Namespace) -> int:
     if survey.code:
         print(f"code: {code['release'] or 'UNKNOWN, not a release of this lmzip'}; SHA-256 {code['sha256']}")
     if args.compare:
-        print(f"{args.compare} has the digests of the archive's original")
+        print(f"{shown(args.compare)} has the digests of the archive's original")
     return 0
 
 
@@ -767,44 +819,17 @@ def _compare(survey: Any, original: BinaryIO) -> None:
 
 def listing(args: argparse.Namespace) -> int:
     def one(args: argparse.Namespace, name: str) -> None:
-        survey = _surveyed(name)
+        survey = _surveyed(name, keep=False)
         ledger = survey.ledger()
         bpb = f"{8 * ledger.archive / ledger.original:.3f}" if ledger.original else "-"
-        print(f"{ledger.frames:>6} {ledger.archive:>15,} {ledger.original:>15,} {bpb:>8}  {name}")
+        print(f"{ledger.frames:>6} {ledger.archive:>15,} {ledger.original:>15,} {bpb:>8}  {shown(name)}")
 
     print(f"{'frames':>6} {'archive':>15} {'original':>15} {'bpb':>8}  name")
-    return max(_each(args, name, one) for name in args.files or ["-"])
+    return _each(args, one)
 
 
 def completion(args: argparse.Namespace) -> int:
-    table = parsers()
-    words = {
-        name: " ".join(option for action in parser._actions for option in action.option_strings)
-        for name, parser in table.items()
-    }
-    commands = " ".join(name for name in table if name)
-    if args.shell == "fish":
-        print(f"complete -c lmzip -n __fish_use_subcommand -a '{commands}'")
-        for name, options in words.items():
-            for option in options.split():
-                kind = f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
-                where = f"__fish_seen_subcommand_from {name}" if name else "__fish_use_subcommand"
-                print(f"complete -c lmzip -n '{where}' {kind}")
-        return 0
-    if args.shell == "zsh":
-        print("autoload -U +X bashcompinit && bashcompinit")
-    cases = "\n".join(f"    {name}) words='{options}';;" for name, options in words.items() if name)
-    print(f"""_lmzip() {{
-  local words
-  case "${{COMP_WORDS[1]}}" in
-{cases}
-    *) words='{words[""]}'; [ "$COMP_CWORD" = 1 ] && words="$words {commands}";;
-  esac
-  case "${{COMP_WORDS[COMP_CWORD]}}" in
-    -*) COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"));;
-    *) COMPREPLY=($(compgen -f -- "${{COMP_WORDS[COMP_CWORD]}}"))
-       [ "$COMP_CWORD" = 1 ] && COMPREPLY+=($(compgen -W "{commands}" -- "${{COMP_WORDS[1]}}"));;
-  esac
-}}
-complete -o filenames -F _lmzip lmzip""")
+    from .completion import script
+
+    print(script(args.shell, parsers()))
     return 0

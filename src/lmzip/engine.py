@@ -113,21 +113,23 @@ class Predictor:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._skipped: list[Any] = []  # arrays of bytes that were stored, HELD bytes at most
+        self._skipped = bytearray()  # what was stored, HELD bytes at most
         self._lockstep: Any = None
 
     def skip(self, data: Any) -> None:
-        if self._lockstep is None and len(data) + sum(map(len, self._skipped)) <= HELD:
-            self._skipped.append(data)
+        if self._lockstep is None and len(data) + len(self._skipped) <= HELD:
+            self._skipped += data.tobytes()
         else:
             self._get().skip(data)
 
     def _get(self) -> Any:
         if self._lockstep is None:
             self._lockstep = lockstep(self.header)
-            for data in self._skipped:
-                self._lockstep.skip(data)
-            self._skipped.clear()
+            if self._skipped:
+                import numpy as np
+
+                self._lockstep.skip(np.frombuffer(self._skipped, np.uint8))
+            self._skipped = bytearray()
         return self._lockstep
 
     def __getattr__(self, name: str) -> Any:

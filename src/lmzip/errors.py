@@ -16,7 +16,7 @@ LmzipError
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .codec import message
@@ -78,13 +78,14 @@ _RAISED_FOR = {
 
 
 @contextmanager
-def archive_errors() -> Iterator[None]:
-    """Turn the codec's errors into the ones above."""
+def archive_errors(where: Callable[[], str] = str) -> Iterator[None]:
+    """Turn the codec's errors into the ones above. `where` says what damage concerns."""
     try:
         yield
     except message.MessageError as error:
         kind, remedy = _RAISED_FOR[type(error)]
-        raise kind(f"{error}; {remedy}") from error
+        place = where() if kind is DamageError else ""
+        raise kind("; ".join(filter(None, (str(error), place, remedy)))) from error
 
 
 def system_error(error: OSError, doing: str) -> FileError:
@@ -97,5 +98,7 @@ def system_error(error: OSError, doing: str) -> FileError:
     remedy = remedies.get(type(error).__name__, "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some space, or choose another place with -o"
+    if error.errno == errno.ENAMETOOLONG:
+        remedy = "choose a shorter one with -o"
     reason = error.strerror or str(error) or type(error).__name__
     return FileError(f"{doing}: {reason}" + (f"; {remedy}" if remedy else ""))

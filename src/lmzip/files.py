@@ -47,11 +47,11 @@ class Output:
 
     def __init__(self, target: Path, *, force: bool = False, resume: bool = False) -> None:
         self.target, self.force = target, force
-        self.part = target.with_name(target.name + ".lmzip-part")
-        self.snapshot = target.with_name(target.name + ".lmzip-state")
-        self.direct = target.exists() and not target.is_file() and not target.is_dir()  # /dev/null, a fifo
         if target.is_dir():
             raise FileError(f"{target} is a directory; name a file with -o")
+        self.part = target.with_name(target.name + ".lmzip-part")
+        self.snapshot = target.with_name(target.name + ".lmzip-state")
+        self.direct = target.exists() and not target.is_file()  # /dev/null, a fifo
         if not self.direct and os.path.lexists(target) and not force:
             raise FileError(f"{target} exists; add -f to overwrite it, or name another with -o")
         if self.snapshot.exists() and not os.path.lexists(self.part):  # killed between getting its name and tidying up
@@ -62,13 +62,7 @@ class Output:
             if self.direct:
                 self.file: BinaryIO = open(target, "wb")  # noqa: SIM115
                 return
-            self.file = os.fdopen(
-                os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600), "r+b"
-            )
-            self._lock()
-            if not resume or not self.snapshot.exists():
-                checkpoint.remove(self.snapshot)
-                self.file.truncate(0)
+            self.file = self._open(fresh=not resume or not self.snapshot.exists())
         except OSError as error:
             raise system_error(error, f"can't write {target}") from error
 
@@ -79,21 +73,32 @@ class Output:
             return file.read(1024)
         return b""
 
-    def _lock(self) -> None:
+    def _open(self, fresh: bool) -> BinaryIO:
+        """The unfinished output. What an earlier run left is replaced, not emptied: who knows whose it really is."""
+        if fresh:
+            with contextlib.suppress(FileNotFoundError), self._locked(0):
+                os.unlink(self.part)
+            checkpoint.remove(self.snapshot)
+        return self._locked(os.O_CREAT | os.O_EXCL if fresh else 0)
+
+    def _locked(self, flags: int) -> BinaryIO:
         """Two runs that write the same output would spoil each other's work."""
+        flags |= os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+        file = os.fdopen(os.open(self.part, flags, 0o600), "r+b")
         with contextlib.suppress(ImportError):
             import fcntl
 
             try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.part)):
-                    return
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(self.part)):
+                    return file
             except (BlockingIOError, FileNotFoundError):
                 pass
             except OSError:  # a file system without locks
-                return
-            self.file.close()
+                return file
+            file.close()
             raise FileError(f"another lmzip is writing {self.target}; wait for it, or stop it")
+        return file
 
     def publish(self, like: os.stat_result | None = None) -> None:
         """Give the file its name, with the mode and the time of change of `like`, or as any new file has them."""
@@ -103,13 +108,7 @@ class Output:
                 self.file.close()
                 return
             os.fsync(self.file.fileno())
-            if like is not None and stat.S_ISREG(like.st_mode):
-                os.chmod(self.part, stat.S_IMODE(like.st_mode) & 0o777)
-                os.utime(self.part, ns=(like.st_atime_ns, like.st_mtime_ns))
-            else:
-                mask = os.umask(0)
-                os.umask(mask)
-                os.chmod(self.part, 0o666 & ~mask)
+            self._dress(like)
             if self.force:
                 os.replace(self.part, self.target)
             else:
@@ -120,6 +119,28 @@ class Output:
             raise system_error(error, f"can't write {self.target}") from error
         with contextlib.suppress(OSError):
             checkpoint.remove(self.snapshot)
+
+    def _dress(self, like: os.stat_result | None) -> None:
+        """Owner, group, mode and times as far as the file system and our rights allow: no reason to lose the file."""
+        if like is None or not stat.S_ISREG(like.st_mode):
+            mask = os.umask(0)
+            os.umask(mask)
+            with contextlib.suppress(OSError):
+                os.chmod(self.part, 0o666 & ~mask)
+            return
+        mode = like.st_mode & 0o777
+        if hasattr(os, "chown"):
+            with contextlib.suppress(OSError):  # only root gives files away
+                os.chown(self.part, like.st_uid, -1)
+            try:
+                os.chown(self.part, -1, like.st_gid)
+            except OSError:  # our group may do what it and all others might, no more
+                both = mode >> 3 & mode & 0o007
+                mode = mode & 0o700 | both << 3 | both
+        with contextlib.suppress(OSError):
+            os.chmod(self.part, mode)
+        with contextlib.suppress(OSError):
+            os.utime(self.part, ns=(like.st_atime_ns, like.st_mtime_ns))
 
     def _rename_to_new(self) -> None:
         """Never onto a file that came into being meanwhile."""
@@ -151,3 +172,13 @@ class Output:
             with contextlib.suppress(OSError):
                 self.part.unlink(missing_ok=True)
                 checkpoint.remove(self.snapshot)
+
+
+def create(path: Path, *, force: bool = False) -> BinaryIO:
+    """A new file under this very name: not through a link, and over another only with `force`."""
+    try:
+        if force:
+            path.unlink(missing_ok=True)
+        return open(path, "xb")
+    except OSError as error:
+        raise system_error(error, f"can't write {path}") from error

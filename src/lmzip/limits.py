@@ -10,6 +10,7 @@ from .errors import LimitError
 MB, GB = 10**6, 10**9
 RATE = 2e10  # operations per second that estimates of time assume: 8-bit ones, one core of 2023
 BASE, TORCH = 200 * MB, 250 * MB  # Python and numba themselves; torch, which only the model needs
+FRAME = 128  # bytes that a receiver remembers of every frame: its digest, its size, that once more in the footer
 EXPANSION = 256  # output and work are bounded by so many times the archive's own size, beyond a first allowance
 
 
@@ -28,20 +29,26 @@ def memory(header: Header, length: int | None = None) -> int:
 
 
 def work(header: Header) -> int:
-    """Arithmetic operations per byte of original, about."""
-    total = 1000
+    """Arithmetic operations per byte of original, about: for a byte, and its share of what a segment takes."""
+    total, segment = 1000, 100_000
     if model := header.model:
         weights = model.layers * model.width * (4 * model.width + 2 * model.hidden) + 256 * model.width
         attention = model.layers * (4 * model.window * model.width + 200 * model.heads * model.window)
-        total += 500_000 + 6 * (weights + attention) * (1 + header.replay)
+        total += 200_000 + 6 * (weights + attention) * (1 + header.replay)
+        segment += (3_000_000 + 50 * weights) * (1 + header.replay)  # training steps touch every weight
     if header.experts:
         total += 6000 * header.experts.contexts.bit_count()
-    return total
+    return total + segment // (header.streams * header.segment)
+
+
+def frame_work(header: Header) -> int:
+    """Operations for every coded frame besides: the state's digest; where frames are independent, a new predictor."""
+    return 2_000_000_000 if header.independent_frames else 300_000_000
 
 
 def seconds(header: Header, length: int) -> float:
     """Time to code `length` bytes, about."""
-    return work(header) * length / RATE
+    return (work(header) * length + frame_work(header) * (length // header.frame_size)) / RATE
 
 
 def readable_time(amount: float) -> str:
@@ -67,14 +74,17 @@ class Limits:
                 "raise it with --max-memory if you trust the archive"
             )
 
-    def check_payload(self, header: Header, size: int) -> None:
-        """Before a payload is read."""
-        if memory(header) + size > self.memory:
-            raise LimitError(f"a frame has {size:,} bytes; raise --max-memory if you trust the archive")
+    def check_frame(self, header: Header, number: int, size: int, each: int = FRAME) -> None:
+        """Before a payload of `size` bytes is read, when `each` byte of memory holds what is known of frames before."""
+        if (need := memory(header) + size + each * number) > self.memory:
+            raise LimitError(
+                f"frame {number} has {size:,} bytes, and all asks for {need / MB:,.0f} MB of memory, the limit is "
+                f"{self.memory / MB:,.0f}; raise it with --max-memory if you trust the archive"
+            )
 
-    def check_length(self, header: Header, length: int, coded: int, read: int) -> None:
-        """Before a frame is rebuilt: `length` bytes of output in all with it, `coded` of them to be predicted,
-        `read` bytes of archive so far."""
+    def check_length(self, header: Header, length: int, coded: int, frames: int, read: int) -> None:
+        """Before a frame is rebuilt: `length` bytes of output in all with it, `coded` of them to be predicted, in
+        `frames` frames, `read` bytes of archive so far."""
         most = (1 << 27) + EXPANSION * read if self.output is None else self.output
         if length > most:
             raise LimitError(
@@ -83,7 +93,7 @@ class Limits:
             )
         # Ten minutes' worth, and more for what an archive of this size may well hold.
         allowed = int(600 * RATE) + work(header) * EXPANSION * read if self.work is None else self.work
-        if (need := work(header) * coded) > allowed:
+        if (need := work(header) * coded + frame_work(header) * frames) > allowed:
             raise LimitError(
                 f"the output takes {need:,} operations or more (about {readable_time(need / RATE)}), the limit is "
                 f"{allowed:,}; raise it with --max-work if you trust the archive"

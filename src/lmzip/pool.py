@@ -1,4 +1,7 @@
-"""Independent frames over several processes; the same bytes as one after the other."""
+"""Independent frames over several processes; the same bytes as one after the other.
+
+A worker keeps what it has done of a frame in a checkpoint of its own beside the main one, which knows of whole frames.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,22 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from . import engine, released
-from .codec.message import VERSION, Frame, Header
-from .errors import LimitError
+import numpy as np
+
+from . import checkpoint, engine, released
+from .codec.cache import source_digest
+from .codec.message import CODED, VERSION, Frame, Header, leaf
+from .errors import LimitError, ResumeError
+from .progress import Bar
+
+POLL = 1.0  # seconds between two looks at the clock while workers work
 
 
 @contextmanager
@@ -48,16 +58,72 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def encode(header: Header, index: int, data: bytes) -> Any:
+def result(future: Future, meanwhile: Callable[[], None]) -> Any:
+    """What a worker returns; `meanwhile` is called now and then until it does."""
+    while not wait([future], POLL).done:
+        meanwhile()
+    return future.result()
+
+
+class Keep(NamedTuple):
+    """The main checkpoint, beside which workers put theirs, and the seconds between two of them."""
+
+    snapshot: Path
+    every: float
+
+
+class _Unfinished:
+    """The checkpoints of one frame. `identity`: what there is to be coded or decoded."""
+
+    def __init__(self, keep: Keep | None, header: Header, number: int, identity: bytes) -> None:
+        self.path = checkpoint.of_frame(keep.snapshot, number) if keep and keep.every else None
+        self.header = header
+        self.meta = {"codec": source_digest(), "header": header.pack().hex(), "identity": identity.hex()}
+        self.bar = Bar("", show=False, every=keep.every if keep else 0)
+
+    def begin(self, new: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """A predictor and the frame `new` makes with it, as they were last kept; else (predictor, None)."""
+        state: Any = engine.Predictor(self.header)
+        if self.path is None or not self.path.exists():
+            return state, None
+        try:
+            saved = checkpoint.Checkpoint(self.path)
+            if any(saved.meta.get(name) != value for name, value in self.meta.items()):
+                return state, None
+            frame = new(state)
+            saved.restore_state(state)  # after it was begun, for that may have touched it
+            saved.restore_frame(frame)
+        except ResumeError:  # not whole: no loss but of time
+            return engine.Predictor(self.header), None
+        return state, frame
+
+    def watch(self, state: Any) -> Callable[[Any], None] | None:
+        """What happens between segments."""
+        path = self.path
+        if path is None:
+            return None
+        return lambda frame: self.bar.step(0, 0, lambda: checkpoint.save(path, self.meta, state, frame))
+
+
+def encode(header: Header, index: int, data: bytes, keep: Keep | None = None) -> Any:
     """One independent frame, `sender.Coded`."""
     from .sender import encode_frame
 
-    return encode_frame(header, index, data, True, engine.Predictor(header))
+    unfinished = _Unfinished(keep, header, index, leaf(data))
+    state, encoding = unfinished.begin(lambda state: state.encode(np.frombuffer(data, np.uint8)))
+    return encode_frame(header, index, data, True, state, encoding, unfinished.watch(state))
 
 
-def decode(header: Header, frame: Frame, payload: bytes) -> tuple[bytes, bytes]:
+def decode(header: Header, frame: Frame, payload: bytes, keep: Keep | None = None) -> tuple[bytes, bytes]:
     """One independent frame's data, and its digest."""
-    array, digest = released.part(header.format_version, "receive").rebuild(engine.Predictor(header), frame, payload)
+    codec = released.part(header.format_version, "receive")
+    unfinished = _Unfinished(keep if frame.kind == CODED else None, header, frame.number, frame.pack(header.key))
+    state, decoding = unfinished.begin(lambda state: state.decode(np.frombuffer(payload, np.uint8), frame.length))
+    watch = unfinished.watch(state)
+    if decoding:
+        array, digest = codec.complete(state, frame, decoding, watch)
+    else:
+        array, digest = codec.rebuild(state, frame, payload, watch)
     return array.tobytes(), digest
 
 

@@ -22,6 +22,8 @@ class Watch:
     that saves a checkpoint.
     """
 
+    every = 0.0  # seconds between two checkpoints; 0: there are none
+
     def begin(self, total: int | None, done: int = 0) -> None:
         """`total` bytes of original are expected; None: unknown."""
 
@@ -105,9 +107,11 @@ def signals() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, a frame is being coded: a signal waits for the next `Watch.step`."""
+    """Inside, a frame is being coded: a signal waits for the next `Watch.step`, or for the end."""
     _stop.deferring = True
     try:
         yield
     finally:
         _stop.deferring = False
+    if _stop.asked:
+        raise Interrupted("interrupted")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -9,20 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import checkpoint, engine, pool, released
+from .codec import message
 from .codec.cache import source_digest
-from .codec.message import (
-    CODED,
-    END,
-    FILLED,
-    NLL_BITS,
-    DamageError,
-    Footer,
-    Frame,
-    Header,
-    MessageError,
-    Reader,
-    VersionError,
-)
+from .codec.message import CHUNK, CODED, END, NLL_BITS, Footer, Frame, Header, MessageError, Reader, VersionError
 from .errors import FileError, Interrupted, ResumeError, UsageError, archive_errors
 from .ledger import Ledger
 from .limits import Limits
@@ -49,10 +41,10 @@ def read_header(reader: Reader) -> Any:
         number = reader.taken[4:]  # behind the magic
         version = sum((byte & 127) << 7 * i for i, byte in enumerate(number))
         try:
-            message = released.part(version, "message")
+            older = released.part(version, "message")
         except VersionError:
             raise error from None
-        reader = message.Reader(_Replayed(bytes(reader.taken), reader.stream))
+        reader = older.Reader(_Replayed(bytes(reader.taken), reader.stream))
         reader.read_header()
     return reader
 
@@ -64,11 +56,13 @@ class Receiver:
         self, source: BinaryIO, sink: BinaryIO, limits: Limits, watch: Watch, snapshot: Path | None = None
     ) -> None:
         self.reader, self.sink, self.limits, self.watch, self.snapshot = Reader(source), sink, limits, watch, snapshot
-        self.written = self.coded = self.transcript = 0
+        self.written = self.coded = self.coded_frames = self.transcript = 0
+        self.received = 0  # frames whose payload is whole; -1: all
         self.bits = 0.0
         self.code = b""
         self.saved_leaves = b""  # of the frames that were written before an interruption
         self.state: Any = None
+        self.settled = True  # is nothing half done: do predictor, digests and output end with the same frame?
 
     def header(self) -> Header:
         """The archive's header, once."""
@@ -93,81 +87,105 @@ class Receiver:
         """Every frame, its payload whole and its cost within the limits; then footer, code and end are checked."""
         header, reader = self.header(), self.reader
         while frame := reader.read_frame():
-            self.limits.check_payload(header, frame.size)
-            self.coded += frame.length if frame.kind == CODED else 0
-            self.limits.check_length(header, reader.length, self.coded, reader.position)
+            self.limits.check_frame(header, frame.number, frame.size)
+            if frame.kind == CODED:
+                self.coded += frame.length
+                self.coded_frames += 1
+            self.limits.check_length(header, reader.length, self.coded, self.coded_frames, reader.position)
             payload = reader.read_payload(frame)
+            self.received += 1
             self.transcript += frame.size
             yield frame, payload
         if before_footer:
             before_footer()
+        self.received = -1
         reader.read_footer()
         self.code = reader.read_code()
 
+    def where(self) -> str:
+        """Which part of the original the damage that was just found concerns."""
+        header = self.reader.header
+        if header is None or self.received < 0:
+            return ""
+        start = self.received * header.frame_size
+        if not header.independent_frames:
+            return f"the original is lost from byte {start:,} on"
+        stop = self.reader.length if len(self.reader.sizes) > self.received else start + header.frame_size
+        return f"at least bytes {start:,} to {stop:,} of the original are lost"
+
     def run(self, resume: bool = False) -> Ledger:
         """Read the archive to its end, and write the original."""
-        header = self.header()
-        with archive_errors():
+        self.header()
+        with archive_errors(self.where):
             saved = self.resume() if resume else None
-            done = self.frames_done
             if saved:
                 saved.restore_state(self.state)
-            for frame, payload in self.saved_if_interrupted(self.frames()):
-                if frame.number < done:
-                    self.reader.leaves += self.resumed_leaf(frame)
-                    continue
-                if header.independent_frames and not saved:
-                    self.state = engine.Predictor(header)
-                watch = self.look(frame)
-                with deferred():
-                    if saved and saved.meta["position"]:
-                        decoding = self.resume_frame(frame, payload, saved)
-                        data, digest = self.codec.complete(self.state, frame, decoding, watch)
-                    else:
-                        data, digest = self.codec.rebuild(self.state, frame, payload, watch)
-                    saved = None
-                    self.add(frame, data, digest)
-                self.watch.step(self.written, self.bits, self.saver(None))
+                self.settled = False
+            try:
+                self.rebuild_frames(saved)
+            except (Interrupted, FileError):
+                self.save_boundary()
+                raise
         return self.finish()
 
-    def saved_if_interrupted(self, frames: Iterator[tuple[Frame, bytes]]) -> Iterator[tuple[Frame, bytes]]:
-        """The same frames; if reading them comes to an early end, what was rebuilt so far is saved."""
-        try:
-            yield from frames
-        except (Interrupted, FileError):
-            self.save_boundary()
-            raise
+    def rebuild_frames(self, saved: checkpoint.Checkpoint | None) -> None:
+        """The frames that remain; the first of them may have been begun before an interruption."""
+        header, done = self.header(), self.frames_done
+        for frame, payload in self.frames():
+            if frame.number < done:
+                self.reader.leaves += self.resumed_leaf(frame)
+                continue
+            if header.independent_frames and not saved:
+                self.state = engine.Predictor(header)
+            watch = self.look(frame)
+            with deferred():
+                self.settled = False
+                if saved and saved.meta["position"]:
+                    decoding = self.resume_frame(frame, payload, saved)
+                    data, digest = self.codec.complete(self.state, frame, decoding, watch)
+                else:
+                    data, digest = self.codec.rebuild(self.state, frame, payload, watch)
+                saved = None
+                self.add(frame, data, digest)
+                self.watch.step(self.written, self.bits, self.saver(None))
+                self.settled = True
 
     def save_boundary(self) -> None:
         """Save between two frames."""
-        if self.snapshot is not None and self.written:
+        if self.settled and self.snapshot is not None and (self.written or self.snapshot.exists()):
             self.save(None)
 
     def run_parallel(self, processes: int, resume: bool = False) -> Ledger:
-        """The same for independent frames, over several processes. A frame half done is done again."""
+        """The same for independent frames, over several processes."""
         header, waiting = self.header(), deque[tuple[Frame, Future]]()
+        keep = pool.Keep(self.snapshot, self.watch.every) if self.snapshot else None
+
+        def look() -> None:
+            self.watch.step(self.written, self.bits, self.saver(None))
 
         def take() -> None:
             frame, future = waiting.popleft()
-            result = future.result()
+            result = pool.result(future, look)
             with deferred():
                 self.add(frame, *result)
-            self.watch.step(self.written, self.bits, self.saver(None))
+            look()
 
         def drain() -> None:
             while waiting:
                 take()
 
-        with archive_errors(), pool.processes(processes, header.format_version) as workers:
+        with archive_errors(self.where), pool.processes(processes, header.format_version) as workers:
             if resume:
                 self.resume()
             done = self.frames_done
+            self.settled = not done
             try:
                 for frame, payload in self.frames(before_footer=drain):
                     if frame.number < done:
                         self.reader.leaves += self.resumed_leaf(frame)
                         continue
-                    waiting.append((frame, workers.submit(pool.decode, header, frame, payload)))
+                    self.settled = True
+                    waiting.append((frame, workers.submit(pool.decode, header, frame, payload, keep)))
                     if len(waiting) > 2 * processes:
                         take()
             except (Interrupted, FileError):
@@ -216,6 +234,8 @@ class Receiver:
         }
         fresh = self.reader.header.independent_frames and decoding is None
         checkpoint.save(self.snapshot, meta, None if fresh else self.state, decoding)
+        if fresh:
+            checkpoint.forget_frames(self.snapshot, len(self.reader.leaves) // 32)
 
     def resume(self) -> checkpoint.Checkpoint | None:
         """Take up where the last checkpoint left off, if there is one."""
@@ -256,38 +276,51 @@ class Receiver:
 class Survey:
     """An archive's heads, read without decoding: what `info` and `list` show."""
 
-    def __init__(self, file: BinaryIO, *, check: bool = False) -> None:
-        """`file` must seek. `check`: read the payloads and compare their digests as well."""
+    def __init__(self, file: BinaryIO, *, keep: bool = True, limits: Limits | None = None) -> None:
+        """`keep`: remember every frame and where its payload begins, not just the totals; within `limits`."""
+        self.frames: list[Frame] = []
+        self.offsets: list[int] = []
+        self.coded = self.coded_frames = self.transcript = 0
         with archive_errors():
             reader = read_header(Reader(file))
             self.header: Header = reader.header
-            self.frames: list[Frame] = []
-            self.offsets: list[int] = []
-            size = file.seek(0, 2)
-            file.seek(reader.position)
-            while frame := reader.read_frame():
-                self.frames.append(frame)
-                self.offsets.append(reader.position)
-                if check:
-                    reader.read_payload(frame)
-                    continue
-                reader.position += frame.size
-                if reader.position > size:
-                    raise DamageError(f"the archive ends early, at byte {size}")
+            end = file.seek(0, 2) if file.seekable() else None
+            if end is not None:
                 file.seek(reader.position)
+            while frame := reader.read_frame():
+                if frame.kind == CODED:
+                    self.coded += frame.length
+                    self.coded_frames += 1
+                self.transcript += frame.size
+                if limits:
+                    limits.check_frame(self.header, frame.number, frame.size, 600)
+                if keep:
+                    self.frames.append(frame)
+                    self.offsets.append(reader.position)
+                _skip(reader, frame.size, end)
             self.footer: Footer = reader.parse_footer(len(reader.sizes))
             reader.compare_totals()
             self.code = reader.read_code()
             self.size = reader.position
 
-    @property
-    def coded(self) -> int:
-        return sum(frame.length for frame in self.frames if frame.kind == CODED)
-
     def ledger(self) -> Ledger:
-        return Ledger.of(self.footer, sum(frame.size for frame in self.frames), self.size, pool.code_size(self.header))
+        return Ledger.of(self.footer, self.transcript, self.size, pool.code_size(self.header))
 
 
+def _skip(reader: Reader, size: int, end: int | None) -> None:
+    """Go on behind a payload of `size` bytes, in a file that ends at `end`, or in a pipe."""
+    if end is None:
+        while size:
+            size -= len(reader.read(min(size, CHUNK)))
+        return
+    reader.position += size
+    if reader.position > end:
+        raise message.DamageError(f"the archive ends early, at byte {end}")
+    reader.stream.seek(reader.position)
+
+
+HEAD = 64  # bytes that the head of a frame takes at most
+HEADS = re.compile(b"[\x01-\x03]")  # kinds of frame, with which heads begin
 Range = tuple[int, int | None]  # of bytes lost; None: to the end
 
 
@@ -303,7 +336,7 @@ def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, l
     limits.check_header(header)
     end = file.seek(0, 2)
     state: Any = engine.Predictor(header)  # None once a frame that later ones build on is lost
-    expected = found = recovered = coded = 0
+    expected = found = recovered = coded = coded_frames = 0
     lost: list[Range] = []
     position: int | None = reader.position
     while position is not None and position < end:
@@ -324,16 +357,19 @@ def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits) -> tuple[int, int, l
             lost.append((expected * header.frame_size, frame.number * header.frame_size))
             state = state if header.independent_frames else None
         expected = frame.number + 1
-        coded += frame.length if frame.kind == CODED else 0
-        limits.check_payload(header, frame.size)
-        limits.check_length(header, frame.number * header.frame_size + frame.length, coded, position)
+        if frame.kind == CODED:
+            coded += frame.length
+            coded_frames += 1
+        limits.check_frame(header, found, frame.size)
+        length = frame.number * header.frame_size + frame.length
+        limits.check_length(header, length, coded, coded_frames, position)
         if header.independent_frames:
             state = engine.Predictor(header)
         start = frame.number * header.frame_size
         try:
             payload = reader.read_payload(frame)
             if frame.kind == CODED and state is None:
-                raise DamageError("what it builds on is lost")
+                raise message.DamageError("what it builds on is lost")
             if state is None:
                 data: Any = frame.expand(payload)
             else:
@@ -387,20 +423,17 @@ def find_footer(file: BinaryIO, header: Header) -> Footer | None:
 
 def _next_head(file: BinaryIO, header: Header, position: int, end: int) -> int | None:
     """Where the next frame's head begins; its own check makes a false find unlikely."""
+    key, reader_of = header.key, released.part(header.format_version, "message").Reader
     while position < end:
         file.seek(position)
-        window = file.read(1 << 20)
-        for offset, byte in enumerate(window):
-            if byte == END or byte > FILLED:
-                continue
-            file.seek(position + offset)
-            reader = _reader(file, header)
-            try:
-                if reader.read_head() is not None:
-                    return position + offset
-            except MessageError:
-                continue
-        position += len(window)
+        window = file.read(CHUNK + HEAD)
+        for found in HEADS.finditer(window, 0, CHUNK):
+            reader = reader_of(io.BytesIO(window[found.start() : found.start() + HEAD]))
+            reader.header, reader.key = header, key
+            with contextlib.suppress(MessageError):
+                reader.read_head()
+                return position + found.start()
+        position += CHUNK
     return None
 
 

@@ -144,6 +144,7 @@ class Sender:
         self.length = self.nll = self.transcript = self.written = 0
         self.shares: dict[str, int] = {}
         self.state: Any = engine.Predictor(header)
+        self.settled = True  # is nothing half done: has the predictor seen the frames written, and no more?
 
     def write(self, data: bytes) -> None:
         self.sink.write(data)
@@ -178,9 +179,19 @@ class Sender:
         saved = self.resume(source) if resume else None
         if saved:
             saved.restore_state(self.state)
+            self.settled = not saved.meta["position"]
         else:
             self.write(self.header.pack())
-        for block, last in self.blocks(source):
+        try:
+            self.code_frames(source, saved)
+        except (Interrupted, FileError):
+            self.save_boundary()
+            raise
+        return self.finish()
+
+    def code_frames(self, source: BinaryIO, saved: checkpoint.Checkpoint | None) -> None:
+        """The frames that remain; the first of them may have been begun before an interruption."""
+        for block, last in blocks(source, self.header.frame_size):
             encoding = None
             if saved and saved.meta["position"]:
                 encoding = self.resume_frame(block, saved)
@@ -193,29 +204,21 @@ class Sender:
 
             alone = last or self.header.independent_frames
             with deferred():
+                self.settled = False
                 self.add(encode_frame(self.header, len(self.sizes), block, alone, self.state, encoding, look))
-            self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
-        return self.finish()
-
-    def blocks(self, source: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-        """`blocks` of the source; if reading comes to an early end, what was coded so far is saved."""
-        ahead = blocks(source, self.header.frame_size)
-        try:
-            while (item := next(ahead, None)) is not None:
-                yield item
-        except (Interrupted, FileError):
-            self.save_boundary()
-            raise
+                self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
+                self.settled = True
 
     def run_parallel(self, source: BinaryIO, processes: int, resume: bool = False) -> Ledger:
-        """The same bytes as `run`, for independent frames, over several processes. A frame half done is done again."""
+        """The same bytes as `run`, for independent frames, over several processes."""
         if not (resume and self.resume(source)):
             self.write(self.header.pack())
         waiting: deque[Future] = deque()
+        keep = pool.Keep(self.snapshot, self.watch.every) if self.snapshot else None
         with pool.processes(processes) as workers:
             try:
                 for index, (block, _) in enumerate(blocks(source, self.header.frame_size), len(self.sizes)):
-                    waiting.append(workers.submit(pool.encode, self.header, index, block))
+                    waiting.append(workers.submit(pool.encode, self.header, index, block, keep))
                     if len(waiting) > 2 * processes:
                         self.take(waiting.popleft())
                 while waiting:
@@ -226,14 +229,17 @@ class Sender:
         return self.finish()
 
     def take(self, future: Future) -> None:
-        coded = future.result()
+        def look() -> None:
+            self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
+
+        coded = pool.result(future, look)
         with deferred():
             self.add(coded)
-        self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
+        look()
 
     def save_boundary(self) -> None:
         """Save between two frames."""
-        if self.snapshot is not None and self.sizes:
+        if self.settled and self.snapshot is not None and (self.sizes or self.snapshot.exists()):
             self.save(None, b"")
 
     def look(self, encoding: Any, block: bytes) -> None:
@@ -266,6 +272,8 @@ class Sender:
         }
         fresh = self.header.independent_frames and encoding is None
         checkpoint.save(self.snapshot, meta, None if fresh else self.state, encoding)
+        if fresh:
+            checkpoint.forget_frames(self.snapshot, len(self.sizes))
 
     def resume(self, source: BinaryIO) -> checkpoint.Checkpoint | None:
         """Take up where the last checkpoint left off; None when there is none. Reads what was coded, to compare."""

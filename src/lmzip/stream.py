@@ -5,11 +5,14 @@ from __future__ import annotations
 import builtins
 import io
 import os
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from . import engine, pack, presets
+from .codec.message import CODED, Frame
 from .errors import archive_errors
 from .limits import Limits
 from .progress import Watch
@@ -73,7 +76,8 @@ class _Decoded(io.RawIOBase):
         if offset < 0:
             raise ValueError("negative seek position")
         if self.receiver.header().independent_frames:
-            self._fetch(offset)
+            if not self.start <= offset < self.start + len(self.data):
+                self._fetch(offset)
         elif offset < self.start:
             self.source.seek(0)
             self._restart()
@@ -84,7 +88,7 @@ class _Decoded(io.RawIOBase):
         if self.survey is None:
             place = self.source.tell()
             self.source.seek(0)
-            self.survey = Survey(self.source)
+            self.survey = Survey(self.source, limits=self.limits)
             self.source.seek(place)
         return self.survey
 
@@ -99,8 +103,16 @@ class _Decoded(io.RawIOBase):
         self.frames = self._from(survey, index)
         self.data, self.start = np.zeros(0, np.uint8), index * size
 
-    def _from(self, survey: Survey, index: int) -> Any:
-        for frame, place in list(zip(survey.frames, survey.offsets, strict=True))[index:]:
+    def _from(self, survey: Survey, index: int) -> Iterator[tuple[Frame, bytes]]:
+        """The frames from this one on, within the limits for what is read from here on."""
+        header, length, coded, coded_frames = survey.header, 0, 0, 0
+        for frame, place in islice(zip(survey.frames, survey.offsets, strict=True), index, None):
+            self.limits.check_frame(header, frame.number, frame.size)
+            length += frame.length
+            if frame.kind == CODED:
+                coded += frame.length
+                coded_frames += 1
+            self.limits.check_length(header, length, coded, coded_frames, survey.size)
             self.source.seek(place)
             payload = self.source.read(frame.size)
             frame.check_payload(payload)
@@ -122,6 +134,8 @@ class _Encoded(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
+        if self.closed:
+            raise ValueError("the file is closed")
         self.pending += data
         while len(self.pending) > self.sender.header.frame_size:  # one byte more: so it isn't the last
             self._frame(last=False)
@@ -139,10 +153,12 @@ class _Encoded(io.RawIOBase):
     def close(self) -> None:
         if self.closed:
             return
-        if self.pending:
-            self._frame(last=True)
-        self.sender.finish()
-        super().close()
+        try:
+            if self.pending:
+                self._frame(last=True)
+            self.sender.finish()
+        finally:
+            super().close()
 
 
 class LmzipFile(io.BufferedIOBase):

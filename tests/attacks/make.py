@@ -75,6 +75,11 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
         archive(Header(streams=1024, segment=4096, frame_size=1 << 22), [coded(MB)]),
     ),
     "slow-model": ("take hours for 1 MB", "LimitError", archive(Header(model=SLOW), [coded(MB)])),
+    "tiny-segments": (
+        "train at every byte",
+        "LimitError",
+        archive(Header(segment=1, frame_size=4 * MB, model=ModelSettings()), [coded(4 * MB)]),
+    ),
     "bomb": ("write 4 GB of zeros", "LimitError", archive(LARGE, [filled(i, 1 << 28) for i in range(16)])),
     "long-transcript": ("read 8 GB", "LimitError", archive(LARGE, [coded(1 << 28, 1 << 33)])),
     "long-stored": (
