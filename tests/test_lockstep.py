@@ -168,7 +168,7 @@ def test_memory_does_not_grow_with_the_data():
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    assert held[-1] - held[1] < 20_000  # what is made once and kept is made by then
+    assert held[-1] - held[1] < 200_000  # a leak in every step would be 160 of them; small things settle slowly
 
 
 def test_replay_and_the_seed_change_the_transcript():

@@ -32,6 +32,10 @@ class _Replayed:
         part, self.taken = self.taken[:count], self.taken[count:]
         return part or self.stream.read(count)
 
+    def seek(self, place: int) -> None:
+        self.taken = b""
+        self.stream.seek(place)
+
 
 def read_header(reader: Reader) -> Any:
     """Read the header: returns the reader, or where the version is older one of the codec released with that."""
