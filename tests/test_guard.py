@@ -1,10 +1,13 @@
 """The guard stops what may round differently elsewhere, by operator, argument and line; and finds it in kernels."""
 
+from pathlib import Path
+
 import numba
 import numpy as np
 import pytest
 import torch
 
+import lmzip
 from lmzip.guard import ContractError, guarded, kernel_violations
 
 A, B = torch.full((4, 8), 3.0), torch.full((8, 4), 2.0)
@@ -62,3 +65,9 @@ def test_fast_math_library_functions_and_doubles_are_found_in_kernels():
         function(np.float32(2))
     assert all(kernel_violations(function) for function in (fast, library, promoted))
     assert kernel_violations(sound) == []
+
+
+def test_it_costs_nothing_outside_tests():
+    """No module of the package names it, so none loads it."""
+    sources = Path(lmzip.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if "guard" in path.read_text("utf-8")] == ["guard.py"]
