@@ -37,9 +37,9 @@ class Relation:
 
 
 RELATIONS = {
-    "fast": Relation(1.0, 1.0, 1.0),
-    "default": Relation(0.992, 8.0, 5.0),
-    "max": Relation(0.994, 75.0, 7.0),
+    "fast": Relation(1.0, 1.0, 0.6),
+    "default": Relation(0.992, 3.7, 2.8),
+    "max": Relation(0.99, 6.5, 3.5),
 }
 
 
