@@ -437,7 +437,7 @@ def writing(args: argparse.Namespace, source: Any, target: str) -> Iterator[tupl
     """The output: its file, where checkpoints go, the Output. It gets its name if all goes well."""
     from .progress import signals
 
-    if target in ("-", "/dev/stdout"):
+    if target == "-":
         if args.resume:
             raise UsageError("standard output can't be resumed; name a file with -o")
         if sys.stdout.isatty() and not args.force and args.writes_archive:
@@ -478,6 +478,8 @@ def _bar(args: argparse.Namespace, name: str) -> Any:
 
 
 def _one_output(args: argparse.Namespace) -> None:
+    if args.output == "/dev/stdout":  # a link, which no file may replace
+        args.output = "-"
     if args.output and len(args.files) > 1:
         raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
     if args.output not in (None, "-") and args.stdout:
