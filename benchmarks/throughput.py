@@ -121,20 +121,24 @@ def plot(rows: list[dict], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 4, figsize=(14, 3.6), layout="constrained")
-    for axis, name in zip(axes, BASE, strict=True):
+    figure, axes = pyplot.subplots(2, 4, figsize=(12, 5), layout="constrained", sharey="row", sharex="col")
+    for (cost, share), name in zip(axes.T, BASE, strict=True):
         chosen = sorted((row[name], row) for row in rows if all(row[k] == v for k, v in BASE.items() if k != name))
         places = [place for place, _ in chosen]
-        axis.plot(places, [row["us_per_byte"] for _, row in chosen], "o-", color="black", label="µs a byte")
-        axis.set(xscale="log", yscale="log", xlabel=name, xticks=places, xticklabels=places)
-        axis.minorticks_off()
-        other = axis.twinx()
-        other.plot(places, [100 * row["gops_in_products"] / row["peak"] for _, row in chosen], "s--", color="tab:blue")
-        other.set_ylim(0, 100)
-        if axis is axes[0]:
-            axis.set_ylabel("prediction and training, µs a byte (circles)")
-        if axis is axes[-1]:
-            other.set_ylabel("products inside steps, % of _int_mm's peak (squares)")
+        cost.plot(places, [row["us_per_byte"] for _, row in chosen], "o-", color="black")
+        cost.set(xscale="log", yscale="log", yticks=(5, 10, 20, 50, 100), yticklabels=(5, 10, 20, 50, 100))
+        for key, style, label in (
+            ("gops_in_products", "s-", "products in steps"),
+            ("gops_of_step", "v--", "whole steps"),
+        ):
+            share.plot(places, [100 * row[key] / row["peak"] for _, row in chosen], style, label=label)
+        share.set(xlabel=name, xticks=places, xticklabels=places, ylim=(0, 100))
+        for axis in (cost, share):
+            axis.minorticks_off()
+            axis.grid(color="0.9")
+    axes[0, 0].set_ylabel("µs a byte")
+    axes[1, 0].set_ylabel("int8 throughput, % of peak")
+    axes[1, 0].legend(frameon=False)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
