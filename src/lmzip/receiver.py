@@ -301,7 +301,7 @@ class Survey:
                 if keep:
                     self.frames.append(frame)
                     self.offsets.append(reader.position)
-                _skip(reader, frame.size, end)
+                _skip(reader, file, frame.size, end)
             self.footer: Footer = reader.parse_footer(len(reader.sizes))
             reader.compare_totals()
             self.code = reader.read_code()
@@ -311,8 +311,8 @@ class Survey:
         return Ledger.of(self.footer, self.transcript, self.size, pool.code_size(self.header))
 
 
-def _skip(reader: Reader, size: int, end: int | None) -> None:
-    """Go on behind a payload of `size` bytes, in a file that ends at `end`, or in a pipe."""
+def _skip(reader: Reader, file: BinaryIO, size: int, end: int | None) -> None:
+    """Go on behind a payload of `size` bytes in `file`, which ends at `end`; None: it is a pipe."""
     if end is None:
         while size:
             size -= len(reader.read(min(size, CHUNK)))
@@ -320,7 +320,7 @@ def _skip(reader: Reader, size: int, end: int | None) -> None:
     reader.position += size
     if reader.position > end:
         raise message.DamageError(f"the archive ends early, at byte {end}")
-    reader.stream.seek(reader.position)
+    file.seek(reader.position)
 
 
 HEAD = 64  # bytes that the head of a frame takes at most
