@@ -89,7 +89,7 @@ def restore(state: Any, packed: dict[str, np.ndarray]) -> None:
     if hasattr(state, "history"):
         _restore_history(state, packed.pop("history"))
     if getattr(state, "experts", None) is not None:
-        state.experts.grow(state.position)
+        _grow_empty(state.experts, state.position)
         memory = state.experts.state.memory
         memory[_LINE] = memory[_LINE_ABOVE] = state.position
         _find_matches(state)
@@ -137,6 +137,14 @@ def _restore_history(state: Any, history: np.ndarray) -> None:
     count = min(state.position, len(state.history))
     _expect(history, (count,), np.dtype(np.uint8), "history")
     state.put(state.position - count, history)
+
+
+def _grow_empty(experts: Any, position: int) -> None:
+    """Let tables be as large as at this position. Nothing is in them yet, so nothing is copied, no memory touched."""
+    whole, nothing = experts.state, np.zeros(0, np.uint32)
+    experts.state = whole._replace(slots=nothing, matches=nothing)
+    experts.grow(position)
+    experts.state = whole
 
 
 def _find_matches(state: Any) -> None:

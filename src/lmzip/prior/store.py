@@ -2,6 +2,7 @@
 
 A prior is data, never code: arrays and JSON. It is known by the digest of its settings and arrays, 32 bytes, which the
 header of an archive names; the manifest beside them is for people and for the ledger, and nothing coded depends on it.
+Arrays that zlib makes smaller are stored as it made them; the digest is that of what comes out.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import engine, presets
+from .. import engine, limits, presets
 from ..codec.message import Header, MessageError, Reader
 from ..errors import MissingPrior, PriorError, UsageError
 from .fingerprint import LENGTH, SAMPLED
@@ -26,9 +29,11 @@ from .fingerprint import LENGTH, SAMPLED
 SUFFIX = ".prior"
 FORMAT = "lmzip-prior"
 VERSION = 1
+SMALL = 1024  # bytes of an array that zlib is not tried on
 MANIFEST_LIMIT, TENSORS_LIMIT = 1 << 16, 1 << 12
 FINGERPRINT = "fingerprint"  # the one array that is no part of the state
 PATH = "LMZIP_PRIOR_PATH"
+KINDS = {"|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4", "<i8", "<f4", "<f8"}  # of arrays, as numpy spells them
 
 
 def settings(header: Header) -> Header:
@@ -86,6 +91,14 @@ class Manifest:
             raise ValueError("its digest is cut")
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
+    def header(self) -> Header:
+        """The settings. Raises ValueError."""
+        packed = bytes.fromhex(self.settings)
+        header = Reader(io.BytesIO(packed)).read_header()
+        if header != settings(header) or header.pack() != packed:
+            raise ValueError("they are not a prior's settings")
+        return header
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -95,6 +108,12 @@ class Prior:
     size: int
     manifest: Manifest
     header: Header  # its settings
+    squeezed: dict[str, tuple[str, tuple[int, ...]]]  # type and shape of arrays stored as zlib made them
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its file and its arrays take, at most, while it is read."""
+        return 2 * self.size + sum(_bytes(*what) for what in self.squeezed.values())
 
     @property
     def digest(self) -> bytes:
@@ -107,10 +126,24 @@ class Prior:
     def arrays(self) -> dict[str, np.ndarray]:
         """Its arrays, compared with its digest; the fingerprint is among them no more."""
         with _opened(self.path) as file:
-            packed = {name: file.get_tensor(name) for name in file.keys() if name != FINGERPRINT}  # noqa: SIM118
+            packed = {name: self._array(name, file) for name in file.keys() if name != FINGERPRINT}  # noqa: SIM118
         if digest(self.header, packed) != self.digest:
             raise PriorError(f"{self.path} is damaged: its digest is another; get it again, or rebuild it")
         return packed
+
+    def _array(self, name: str, file: Any) -> np.ndarray:
+        stored = file.get_tensor(name)
+        if name not in self.squeezed:
+            return stored
+        kind, shape = self.squeezed[name]
+        stream, size = zlib.decompressobj(), _bytes(kind, shape)
+        try:
+            data = stream.decompress(stored.tobytes(), size + 1)
+        except zlib.error:
+            data = b""
+        if len(data) != size or not stream.eof:
+            raise PriorError(f"{self.path} is damaged: {name} is not as long as it says")
+        return np.frombuffer(data, kind).reshape(shape)
 
     def fingerprint(self) -> np.ndarray:
         """Hashes of strings of its corpus, see fingerprint.py."""
@@ -152,15 +185,31 @@ def read(path: Path) -> Prior:
             raise PriorError(f"{path} holds more arrays than any prior does")
         try:
             manifest = Manifest.parse(metadata["manifest"])
-            packed = bytes.fromhex(manifest.settings)
-            header = Reader(io.BytesIO(packed)).read_header()
-            if header != settings(header) or header.pack() != packed:
-                raise ValueError("its settings are not a prior's")
+            header = manifest.header()
+            squeezed = _squeezed(metadata["squeezed"], limits.memory(header))
         except KeyError as error:
             raise PriorError(f"{path} is damaged: its manifest lacks {error}") from error
         except (ValueError, TypeError, RecursionError, MessageError) as error:
             raise PriorError(f"{path} is damaged: {error}") from error
-    return Prior(path, path.stat().st_size, manifest, header)
+    return Prior(path, path.stat().st_size, manifest, header, squeezed)
+
+
+def _bytes(kind: str, shape: tuple[int, ...]) -> int:
+    return np.dtype(kind).itemsize * math.prod(shape)
+
+
+def _squeezed(text: str, most: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Types and shapes of arrays; raises ValueError or TypeError if they make no sense or exceed `most` bytes."""
+    if len(text) > MANIFEST_LIMIT:
+        raise ValueError("its list of arrays is too long")
+    result = {}
+    for name, (kind, shape) in json.loads(text).items():
+        if kind not in KINDS or not all(type(n) is int and 0 <= n < 1 << 40 for n in shape) or len(shape) > 8:
+            raise ValueError("an array has no type or shape")
+        result[str(name)] = (kind, tuple(shape))
+    if sum(_bytes(*what) for what in result.values()) > most:
+        raise ValueError("its arrays are larger than its settings mean")
+    return result
 
 
 @contextmanager
@@ -180,8 +229,15 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: 
     """Write a prior's file; the same prior and notes give the same bytes."""
     from safetensors.numpy import save_file
 
-    text = json.dumps(asdict(manifest), sort_keys=True)
-    save_file({**packed, FINGERPRINT: known}, path, {"format": f"{FORMAT} {VERSION}", "manifest": text})
+    squeezed, stored = {}, {FINGERPRINT: known}
+    for name, array in packed.items():
+        made = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
+        stored[name] = array
+        if made and len(made) < 0.95 * array.nbytes:
+            squeezed[name] = (array.dtype.newbyteorder("<").str, array.shape)
+            stored[name] = np.frombuffer(made, np.uint8)
+    text = {"format": f"{FORMAT} {VERSION}", "manifest": json.dumps(asdict(manifest)), "squeezed": json.dumps(squeezed)}
+    save_file(stored, path, text)
 
 
 # Where priors are

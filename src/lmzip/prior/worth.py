@@ -87,6 +87,7 @@ def measure(header: Header, frames: list[Frame], original: BinaryIO) -> Worth:
     prior = engine.find_prior(header.prior)
     pieces: list[bytes] = []
     nll = 0
+    original.seek(0)
     for frame in frames:
         if pieces and sum(map(len, pieces)) + frame.length > MEASURED:
             break
