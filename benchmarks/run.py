@@ -85,16 +85,14 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
         if compressor.program:
             run["decoder"] = os.path.getsize(compressor.program)
         if compressor.is_lmzip:
-            text = subprocess.run(
-                [sys.executable, "-m", "lmzip", "info", "--json", str(archive)],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-            run["ledger"] = json.loads(text)["ledger"]
+            place = ["--prior-path", compressor.prior] if compressor.prior else []
+            run["ledger"] = _json("info", "--json", str(archive), *place)["ledger"]
             if run["ledger"]["archive"] != run["bytes"]:
                 raise Failure("the ledger's archive row is not the file's size")
             run["alone"] = _alone(said)
+        if compressor.prior:
+            seen = _json("prior", "info", compressor.prior, "--json", "--compare", str(original))
+            run["seen"] = seen["share"]
         if compressor.decode:
             run["decode"] = measure(_fill(compressor.decode, archive.name, "restored"), folder, timeout)
             run["decode"].pop("said")
@@ -103,6 +101,12 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
                 raise Failure("decoded bytes differ from the original")
             run["equal"] = True
         return run
+
+
+def _json(*arguments: str) -> dict:
+    """What lmzip prints for programs."""
+    command = [sys.executable, "-m", "lmzip", *arguments]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def first_calls(preset: Compressor, original: Path, timeout: float) -> list[dict]:
@@ -194,10 +198,13 @@ def _short(argument: str) -> str:
 def _lmzip(preset: str, decode: bool = True) -> Compressor:
     words = shlex.split(preset)
     options = words if words[:1] and words[0].startswith("-") else ["--preset", *words]
+    name, back, prior = f"lmzip {preset}", f"{COMMAND} decode {{in}} -o {{out}} -f", None
+    if "--prior" in options:
+        at = options.index("--prior") + 1
+        options[at] = prior = os.path.abspath(options[at])  # commands run in a scratch folder
+        name, back = f"{_short(name)} (conditional)", f"{back} --prior-path {shlex.quote(prior)}"
     encode = f"{COMMAND} encode {{in}} -o {{out}} -f {shlex.join(options)}"
-    return Compressor(
-        f"lmzip {preset}", encode, f"{COMMAND} decode {{in}} -o {{out}} -f" if decode else None, is_lmzip=True
-    )
+    return Compressor(name, encode, back if decode else None, is_lmzip=True, prior=prior)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

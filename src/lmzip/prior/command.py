@@ -45,7 +45,7 @@ example:
     "info": """\
 examples:
   lmzip prior info books.prior
-  lmzip prior info books --json
+  lmzip prior info books --compare new.txt     and how much of new.txt its corpus holds already
 """,
     "verify": """\
 example:
@@ -100,6 +100,7 @@ def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_opti
     info = new("info", "Show what a prior is, what it was learnt from, and what it costs.")
     info.add_argument("prior", metavar="PRIOR", help="a name, a digest or a file")
     info.add_argument("--json", action="store_true", help="for programs")
+    info.add_argument("--compare", metavar="FILE", help="show what part of this file its corpus holds")
     path_option(info)
     verify = new("verify", "Read all of a prior, compare its digest, and begin a predictor from it.")
     verify.add_argument("prior", metavar="PRIOR", help="a name, a digest or a file")
@@ -212,13 +213,21 @@ def _list(args: argparse.Namespace) -> None:
 def _info(args: argparse.Namespace) -> None:
     from ..codec.cache import source_digest
 
+    from .. import cli
+    from .worth import overlap
+
     prior = store.named(args.prior, args.prior_path)
     said = prior.manifest
+    seen = None
+    if args.compare:
+        with cli.reading(args.compare) as file:
+            seen = overlap(prior, file)
     if args.json:
         header = {
             k: v for k, v in asdict(prior.header).items() if k not in ("prior", "independent_frames", "frame_size")
         }
-        print(json.dumps({"path": str(prior.path), "stored": prior.size, "header": header} | asdict(said), indent=2))
+        found = {"path": str(prior.path), "stored": prior.size, "header": header} | asdict(said)
+        print(json.dumps(found | ({"share": seen.share, "strings": seen.asked} if seen else {}), indent=2))
         return
     ours = "this lmzip's" if said.codec == source_digest() else "another codec's: archives tell at once if it matters"
     rows = {
@@ -235,6 +244,8 @@ def _info(args: argparse.Namespace) -> None:
         if (value := getattr(prior.header, part)) is not None:
             rows[part] = ", ".join(f"{k} {v}" for k, v in asdict(value).items())
     print("\n".join(f"{name:<10}{value}" for name, value in rows.items()))
+    if seen:
+        print(seen)
 
 
 def _verify(args: argparse.Namespace) -> None:

@@ -6,8 +6,10 @@ left, so it costs a little ratio and no exactness. A new document begins behind 
 attention start anew, while what was learnt stays, the history and the position in it included.
 
 - Experts' slots: those seen at least `SEEN` times. The check, the run, a bit for each node in use; of a node its bit
-  history, from which count and probability follow while it is at most four bits long; otherwise 4 and 12 bits more.
-- N-gram rows: those ever learnt, as integers of 8 bits with a scale each.
+  history, from which count and probability follow while it is at most four bits long; otherwise a byte more: the count,
+  up to 7, and six bits of the probability.
+- N-gram rows: those ever learnt, as integers in ±7 with a scale each. Their sums of squares are made smaller, for new
+  data may well differ from the corpus: so rows learn faster again.
 - Weights of matrices and their moments as they are; their integers are made anew. Matches are found again by walking
   the history.
 - All other arrays: the elements that differ from those of a fresh predictor.
@@ -30,7 +32,8 @@ from ..codec.mixer import _RATE, _WEIGHT
 
 SEEN = 2  # times that a context must have come to be kept
 FULL = 31  # bit histories below this are kept bit by bit
-ROW_LIMIT = np.float32(127)
+ROW_LIMIT = np.float32(7)
+YOUTH = np.float32(2**-6)  # what rows' sums of squares are multiplied by
 LARGEST = 2.0**40  # no number of the language model comes near it
 
 # Arrays that begin anew, that follow from others, and that are packed in a way of their own.
@@ -62,7 +65,7 @@ def pack(state: Any, fresh: Any) -> dict[str, np.ndarray]:
 
     The state itself is left as it was, but for tables grown to its position.
     """
-    if state.experts is not None:
+    if getattr(state, "experts", None) is not None:
         state.experts.grow(state.position)
     arrays, begun = state.arrays(), fresh.arrays()
     packed = {"position": arrays["position"].copy()}
@@ -177,7 +180,7 @@ def _pack_slots(slots: np.ndarray) -> dict[str, np.ndarray]:
         "nodes": np.zeros(sizes[0], np.uint16),
         "runs": np.zeros(sizes[1], np.uint16),
         "histories": np.zeros(sizes[2], np.uint8),
-        "odds": np.zeros(sizes[3], np.uint16),
+        "odds": np.zeros(sizes[3], np.uint8),
     }
     _take_slots(slots, kept, *named.values())
     return {"experts.slots.kept": np.packbits(kept)} | {f"experts.slots.{name}": a for name, a in named.items()}
@@ -215,7 +218,7 @@ def _take_slots(slots, kept, check, nodes, runs, histories, odds):
                 histories[m] = node >> 24
                 m += 1
                 if node >> 24 >= FULL:
-                    odds[q] = min(node >> 18 & 63, 15) << 12 | ((node & 0x3FFFF) ^ 0x20000) >> 6
+                    odds[q] = min(max((node >> 18 & 63) - 4, 0), 3) << 6 | ((node & 0x3FFFF) ^ 0x20000) >> 12
                     q += 1
         nodes[n] = mask
         n += 1
@@ -223,7 +226,7 @@ def _take_slots(slots, kept, check, nodes, runs, histories, odds):
 
 def _restore_slots(slots: np.ndarray, packed: dict[str, np.ndarray]) -> None:
     kept = _bits(packed.pop("experts.slots.kept"), len(slots) // 16, "experts.slots")
-    names = {"check": np.uint16, "nodes": np.uint16, "runs": np.uint16, "histories": np.uint8, "odds": np.uint16}
+    names = {"check": np.uint16, "nodes": np.uint16, "runs": np.uint16, "histories": np.uint8, "odds": np.uint8}
     check, nodes, runs, histories, odds = (packed.pop(f"experts.slots.{name}") for name in names)
     count = int(kept.sum())
     for array, kind, size in zip((check, nodes), names.values(), (count, count)):
@@ -232,7 +235,7 @@ def _restore_slots(slots: np.ndarray, packed: dict[str, np.ndarray]) -> None:
     with_run = int((nodes & np.uint16(1)).sum(dtype=np.int64))
     _expect(runs, (with_run,), np.dtype(np.uint16), "experts.slots.runs")
     _expect(histories, (in_use - with_run,), np.dtype(np.uint8), "experts.slots.histories")
-    _expect(odds, (int((histories >= FULL).sum()),), np.dtype(np.uint16), "experts.slots.odds")
+    _expect(odds, (int((histories >= FULL).sum()),), np.dtype(np.uint8), "experts.slots.odds")
     if len(histories) and int(histories.max()) >= len(_COUNTS):
         raise ValueError("it has a bit history that does not exist")
     _put_slots(slots, kept, check, nodes, runs, histories, odds, FULL_NODES)
@@ -256,8 +259,8 @@ def _put_slots(slots, kept, check, nodes, runs, histories, odds, full):
                 if history < FULL:
                     slots[16 * i + j] = full[history]
                 else:
-                    p = np.int64(odds[q] & np.uint16(0xFFF)) << 6 | 32
-                    slots[16 * i + j] = history << 24 | np.int64(odds[q] >> np.uint16(12)) << 18 | (p ^ 0x20000)
+                    p = (np.int64(odds[q]) & 63) << 12 | 1 << 11
+                    slots[16 * i + j] = history << 24 | (np.int64(odds[q]) >> 6) + 4 << 18 | (p ^ 0x20000)
                     q += 1
         n += 1
 
@@ -277,7 +280,7 @@ def _pack_rows(tables: np.ndarray, squares: np.ndarray) -> dict[str, np.ndarray]
         most = np.maximum(abs(values).max(1), TINY)
         scale[piece] = most / ROW_LIMIT
         integers[piece] = np.rint(values * (ROW_LIMIT / most)[:, None])
-    upper = np.ascontiguousarray(squares.ravel()[chosen]).view(np.uint32) >> np.uint32(16)
+    upper = (squares.ravel()[chosen] * YOUTH).view(np.uint32) >> np.uint32(16)
     return {
         "model.tables.kept": np.packbits(learnt),
         "model.tables.integers": integers,
