@@ -415,6 +415,8 @@ HOSTILE = {
     "a position far ahead of its history": ("experts", _set("position", 1 << 40)),
     "a short history": ("experts", _cut("history")),
     "a number that is none": ("model", _set("model.0.qkv.weight.values", np.nan)),
+    "a rate without bound": ("model", _set("learner.decays.values", 2.0)),
+    "weights that make infinities": ("model", _set("model.0.qkv.weight.values", 1e30)),
     "infinity": ("model", _set("model.head.weight.values", np.inf)),
     "the root of a negative number": ("model", _set("model.0.up.square.values", -1.0)),
     "rows of infinite scale": ("model", _set("model.tables.scale", np.inf)),
@@ -502,6 +504,17 @@ def test_the_manifest_is_checked(priors, tmp_path, changes):
     path = with_metadata(prior, tmp_path / "x.prior", manifest=manifest(prior, **changes))
     with pytest.raises(PriorError, match="damaged"):
         store.read(path)
+
+
+def test_elements_that_numpy_lacks_are_refused(priors, tmp_path):
+    raw = priors["experts"].path.read_bytes()
+    (size,) = struct.unpack("<Q", raw[:8])
+    head = json.loads(raw[8 : 8 + size])
+    head["position"] |= {"dtype": "BF16", "shape": [4]}
+    text = json.dumps(head).encode()
+    (tmp_path / "x.prior").write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + size :])
+    with pytest.raises(PriorError, match="elements of type BF16"):
+        store.read(tmp_path / "x.prior")
 
 
 def test_a_bomb_is_not_unpacked(priors, tmp_path):

@@ -61,7 +61,9 @@ def path_option(group: Any) -> None:
 
 def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_options: Any) -> None:
     """The commands behind `lmzip prior`."""
-    commands = parser.add_subparsers(dest="task", metavar="train|build|list|info|verify", required=True)
+    commands = parser.add_subparsers(
+        dest="task", metavar="train|build|list|info|verify", required=True, help="each with a --help of its own"
+    )
 
     def new(name: str, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(
@@ -105,6 +107,15 @@ def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_opti
     verify = new("verify", "Read all of a prior, compare its digest, and begin a predictor from it.")
     verify.add_argument("prior", metavar="PRIOR", help="a name, a digest or a file")
     path_option(verify)
+
+
+def words(parser: argparse.ArgumentParser) -> str:
+    """All options of the commands behind `lmzip prior`."""
+    assert parser._subparsers is not None
+    choices = parser._subparsers._group_actions[0].choices
+    assert isinstance(choices, dict)
+    options = {option for made in choices.values() for action in made._actions for option in action.option_strings}
+    return " ".join(sorted(options))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -211,9 +222,8 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _info(args: argparse.Namespace) -> None:
-    from ..codec.cache import source_digest
-
     from .. import cli
+    from ..codec.cache import source_digest
     from .worth import overlap
 
     prior = store.named(args.prior, args.prior_path)

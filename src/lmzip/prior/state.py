@@ -34,7 +34,7 @@ SEEN = 2  # times that a context must have come to be kept
 FULL = 31  # bit histories below this are kept bit by bit
 ROW_LIMIT = np.float32(7)
 YOUTH = np.float32(2**-6)  # what rows' sums of squares are multiplied by
-LARGEST = 2.0**40  # no number of the language model comes near it
+LARGEST, LARGEST_SQUARE = 2.0**16, 2.0**60  # the language model's numbers come nowhere near; below, nothing overflows
 
 # Arrays that begin anew, that follow from others, and that are packed in a way of their own.
 _FRESH = re.compile(r"experts\.(memory|ledger|sampled|errors|systems)|model\.(past|\d+\.(last|keys.*|key_.*|value.*))")
@@ -123,9 +123,12 @@ def _restore_changed(name: str, array: np.ndarray, packed: dict[str, np.ndarray]
     changed = _bits(packed.pop(f"{name}.changed"), flat.size, name)
     values = packed.pop(f"{name}.values")
     _expect(values, (int(changed.sum()),), array.dtype, name)
-    if values.dtype.kind == "f":
-        lowest = 0 if name.endswith("square") else -LARGEST
-        _within(values, lowest, LARGEST, name)
+    if name == "learner.decays":
+        _within(values, 0, 1, name)
+    elif name.endswith("square"):
+        _within(values, 0, LARGEST_SQUARE, name)
+    elif values.dtype.kind == "f":
+        _within(values, -LARGEST, LARGEST, name)
     elif name.endswith("weights"):
         _within(values, -int(_WEIGHT), int(_WEIGHT), name)
     elif name == "learner.steps":
@@ -300,7 +303,7 @@ def _restore_rows(tables: np.ndarray, squares: np.ndarray, packed: dict[str, np.
     _expect(upper, (len(chosen),), np.dtype(np.uint16), "learner.squares")
     _within(scale, 0, LARGEST, "model.tables.scale")
     sums = (upper.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    _within(sums, 0, LARGEST, "learner.squares")
+    _within(sums, 0, LARGEST_SQUARE, "learner.squares")
     for at in range(0, len(chosen), 1 << 14):
         piece = slice(at, at + (1 << 14))
         rows[chosen[piece]] = integers[piece].astype(np.float32) * scale[piece, None]

@@ -34,6 +34,7 @@ MANIFEST_LIMIT, TENSORS_LIMIT = 1 << 16, 1 << 12
 FINGERPRINT = "fingerprint"  # the one array that is no part of the state
 PATH = "LMZIP_PRIOR_PATH"
 KINDS = {"|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4", "<i8", "<f4", "<f8"}  # of arrays, as numpy spells them
+STORED = {"U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64", "F32", "F64"}  # and as safetensors does
 
 
 def settings(header: Header) -> Header:
@@ -183,6 +184,9 @@ def read(path: Path) -> Prior:
             )
         if len(file.keys()) > TENSORS_LIMIT:
             raise PriorError(f"{path} holds more arrays than any prior does")
+        for name in file.keys():  # noqa: SIM118
+            if (kind := file.get_slice(name).get_dtype()) not in STORED:
+                raise PriorError(f"{path} is damaged: {name[:40]} has elements of type {kind}")
         try:
             manifest = Manifest.parse(metadata["manifest"])
             header = manifest.header()
@@ -260,7 +264,7 @@ def known(path: str) -> Iterator[Prior]:
     seen = set()
     for place in folders(path):
         files: Iterable[Path] = [place] if place.is_file() else sorted(place.glob(f"*{SUFFIX}"))
-        for file in files:
+        for file in filter(Path.is_file, files):
             try:
                 prior = read(file)
             except PriorError:
