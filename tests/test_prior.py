@@ -464,6 +464,14 @@ def test_another_version_is_named_as_such(priors, tmp_path):
         store.read(path)
 
 
+def test_settings_of_another_format_are_named_as_such(priors, tmp_path):
+    prior = priors["experts"]
+    packed = replace(prior.header, format_version=9).pack().hex()
+    path = with_metadata(prior, tmp_path / "x.prior", manifest=manifest(prior, settings=packed))
+    with pytest.raises(PriorError, match="is for other archives: format version 9"):
+        store.read(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import engine, limits, presets
-from ..codec.message import Header, MessageError, Reader
+from ..codec.message import Header, Reader, VersionError
 from ..errors import MissingPrior, PriorError, UsageError
 from .fingerprint import LENGTH, SAMPLED
 
@@ -193,7 +193,9 @@ def read(path: Path) -> Prior:
             squeezed = _squeezed(metadata["squeezed"], limits.memory(header))
         except KeyError as error:
             raise PriorError(f"{path} is damaged: its manifest lacks {error}") from error
-        except (ValueError, TypeError, RecursionError, MessageError) as error:
+        except VersionError as error:
+            raise PriorError(f"{path} is for other archives: {error}; rebuild it with this lmzip") from error
+        except (ValueError, TypeError, RecursionError) as error:
             raise PriorError(f"{path} is damaged: {error}") from error
     return Prior(path, path.stat().st_size, manifest, header, squeezed)
 
