@@ -167,6 +167,16 @@ def commit() -> str:
     return (head.stdout.strip() + ("+" if changed.stdout.strip() else "")) if head.returncode == 0 else "none"
 
 
+def about(words: list[str], module: str = "benchmarks.run") -> dict:
+    """Where raw figures come from."""
+    return {
+        "command": shlex.join(["python", "-m", module, *map(_short, words)]),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+    }
+
+
 def _beginning(original: Path, target: Path) -> None:
     with open(original, "rb") as file:
         target.write_bytes(file.read(START_BYTES))
@@ -236,17 +246,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; 1 when any compressor failed or any round trip did not give the bytes back."""
     arguments = _arguments(argv)
     words = sys.argv[1:] if argv is None else argv
-    about = {
-        "command": shlex.join(["python", "-m", "benchmarks.run", *map(_short, words)]),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-    }
-    stem = arguments.results / (arguments.name or about["date"][:10] + "-" + about["commit"][:10])
+    told = about(words)
+    stem = arguments.results / (arguments.name or told["date"][:10] + "-" + told["commit"][:10])
     if arguments.ablate:
         from . import ablate  # loads numpy, and what this process holds is the floor of every measurement
 
-        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, about | {"versions": versions([])})
+        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, told | {"versions": versions([])})
         return 0
     found, missing = peers.available()
     if arguments.peers == "all":
@@ -269,7 +274,7 @@ def main(argv: list[str] | None = None) -> int:
     compressors = presets + chosen
 
     result: dict = {
-        **about,
+        **told,
         "versions": versions(compressors),
         "floor": measure("true", ROOT, 10)["peak"],
         "files": {},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -311,6 +312,7 @@ def _best(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | None
             amount = bits(store.header(prior, 1 << 20, False), pieces)
         except (UsageError, PriorError):
             continue
+        gc.collect()  # predictors refer to themselves, and two would take twice the memory
         cli.say(args, f"auto: {amount / length:.3f} with {prior.name}")
         if amount < least:
             best, least = prior, amount

@@ -244,6 +244,8 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: 
             stored[name] = np.frombuffer(made, np.uint8)
     text = {"format": f"{FORMAT} {VERSION}", "manifest": json.dumps(asdict(manifest)), "squeezed": json.dumps(squeezed)}
     save_file(stored, path, text)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 # Where priors are
