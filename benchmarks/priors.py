@@ -101,7 +101,8 @@ def table(rows: list[dict]) -> str:
         lines.append(
             f"| {row['prior']} | {row['stored']:,} | {row['rebuilt']:,} | {row['file']} | {before['transcript']:,} "
             f"| {after['transcript']:,} | {100 * (1 - after['transcript'] / before['transcript']):.1f} % "
-            f"| {format(row['zstd'], ',') if row['zstd'] else ''} | {seconds[0]:.1f} | {seconds[1]:.1f} | {seconds[1] / seconds[0]:.2f} "
+            f"| {format(row['zstd'], ',') if row['zstd'] else ''} "
+            f"| {seconds[0]:.1f} | {seconds[1]:.1f} | {seconds[1] / seconds[0]:.2f} "
             f"| {after['decode']['cpu']:.1f} | {100 * row['share']:.2f} % |"
         )
     return "\n".join(lines) + "\n"
