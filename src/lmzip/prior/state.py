@@ -25,14 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from ..codec.exact import TINY
+from ..codec.exact import TINY, round_even
 from ..codec.experts import _COUNTS, _LINE, _LINE_ABOVE, _NEXT, _SHORTEST, _fold
 from ..codec.kernel import kernel
 from ..codec.mixer import _RATE, _WEIGHT
 
 SEEN = 2  # times that a context must have come to be kept
 FULL = 31  # bit histories below this are kept bit by bit
-ROW_LIMIT = np.float32(7)
+ROW_LIMIT = np.float32(7)  # two integers fit a byte
 YOUTH = np.float32(2**-6)  # what rows' sums of squares are multiplied by
 LARGEST, LARGEST_SQUARE = 2.0**16, 2.0**60  # the language model's numbers come nowhere near; below, nothing overflows
 
@@ -272,18 +272,11 @@ def _put_slots(slots, kept, check, nodes, runs, histories, odds, full):
 
 
 def _pack_rows(tables: np.ndarray, squares: np.ndarray) -> dict[str, np.ndarray]:
-    rows = tables.reshape(-1, tables.shape[-1])
-    learnt = squares.ravel() > 0
-    chosen = np.flatnonzero(learnt)
-    integers = np.zeros((len(chosen), rows.shape[1]), np.int8)
-    scale = np.zeros(len(chosen), np.float32)
-    for at in range(0, len(chosen), 1 << 14):  # in pieces: together the rows may take a gigabyte
-        piece = slice(at, at + (1 << 14))
-        values = rows[chosen[piece]]
-        most = np.maximum(abs(values).max(1), TINY)
-        scale[piece] = most / ROW_LIMIT
-        integers[piece] = np.rint(values * (ROW_LIMIT / most)[:, None])
-    upper = (squares.ravel()[chosen] * YOUTH).view(np.uint32) >> np.uint32(16)
+    rows, learnt = tables.reshape(-1, tables.shape[-1]), squares.ravel() > 0
+    count = int(learnt.sum())
+    scale, integers = np.zeros(count, np.float32), np.zeros((count, rows.shape[1] // 2), np.uint8)
+    _take_rows(rows, learnt, scale, integers)
+    upper = (squares.ravel()[learnt] * YOUTH).view(np.uint32) >> np.uint32(16)
     return {
         "model.tables.kept": np.packbits(learnt),
         "model.tables.integers": integers,
@@ -292,22 +285,50 @@ def _pack_rows(tables: np.ndarray, squares: np.ndarray) -> dict[str, np.ndarray]
     }
 
 
+@kernel
+def _take_rows(rows, learnt, scale, integers):
+    """Integers in 1 ... 15, two a byte; 8 is zero."""
+    n = 0
+    for i in range(rows.shape[0]):
+        if learnt[i]:
+            row, most = rows[i], TINY
+            for k in range(row.shape[0]):
+                most = max(most, abs(row[k]))
+            scale[n] = most / ROW_LIMIT
+            inverse = ROW_LIMIT / most
+            for k in range(0, row.shape[0], 2):
+                low, high = round_even(row[k] * inverse), round_even(row[k + 1] * inverse)
+                integers[n, k >> 1] = np.int64(low) + 8 | np.int64(high) + 8 << 4
+            n += 1
+
+
 def _restore_rows(tables: np.ndarray, squares: np.ndarray, packed: dict[str, np.ndarray]) -> None:
-    rows, width = tables.reshape(-1, tables.shape[-1]), tables.shape[-1]
+    rows = tables.reshape(-1, tables.shape[-1])
     learnt = _bits(packed.pop("model.tables.kept"), len(rows), "model.tables")
-    chosen = np.flatnonzero(learnt)
+    count = int(learnt.sum())
     integers, scale = packed.pop("model.tables.integers"), packed.pop("model.tables.scale")
     upper = packed.pop("learner.squares.upper")
-    _expect(integers, (len(chosen), width), np.dtype(np.int8), "model.tables")
-    _expect(scale, (len(chosen),), np.dtype(np.float32), "model.tables.scale")
-    _expect(upper, (len(chosen),), np.dtype(np.uint16), "learner.squares")
+    _expect(integers, (count, rows.shape[1] // 2), np.dtype(np.uint8), "model.tables")
+    _expect(scale, (count,), np.dtype(np.float32), "model.tables.scale")
+    _expect(upper, (count,), np.dtype(np.uint16), "learner.squares")
     _within(scale, 0, LARGEST, "model.tables.scale")
     sums = (upper.astype(np.uint32) << np.uint32(16)).view(np.float32)
     _within(sums, 0, LARGEST_SQUARE, "learner.squares")
-    for at in range(0, len(chosen), 1 << 14):
-        piece = slice(at, at + (1 << 14))
-        rows[chosen[piece]] = integers[piece].astype(np.float32) * scale[piece, None]
-    squares.reshape(-1)[chosen] = sums
+    _put_rows(rows, learnt, scale, integers)
+    squares.reshape(-1)[learnt] = sums
+
+
+@kernel
+def _put_rows(rows, learnt, scale, integers):
+    n = 0
+    for i in range(rows.shape[0]):
+        if learnt[i]:
+            row, s = rows[i], scale[n]
+            for k in range(integers.shape[1]):
+                both = np.int32(integers[n, k])
+                row[2 * k] = np.float32((both & np.int32(15)) - np.int32(8)) * s
+                row[2 * k + 1] = np.float32((both >> np.int32(4)) - np.int32(8)) * s
+            n += 1
 
 
 def _requantise(state: Any) -> None:

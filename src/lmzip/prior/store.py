@@ -29,7 +29,10 @@ from .fingerprint import LENGTH, SAMPLED
 SUFFIX = ".prior"
 FORMAT = "lmzip-prior"
 VERSION = 1
-SMALL = 1024  # bytes of an array that zlib is not tried on
+SMALL, WORTH = (
+    1024,
+    0.75,
+)  # bytes of an array that zlib is not tried on, and what it must come to: reading it takes time
 MANIFEST_LIMIT, TENSORS_LIMIT = 1 << 16, 1 << 12
 FINGERPRINT = "fingerprint"  # the one array that is no part of the state
 PATH = "LMZIP_PRIOR_PATH"
@@ -239,7 +242,7 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: 
     for name, array in packed.items():
         made = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
         stored[name] = array
-        if made and len(made) < 0.95 * array.nbytes:
+        if made and len(made) < WORTH * array.nbytes:
             squeezed[name] = (array.dtype.newbyteorder("<").str, array.shape)
             stored[name] = np.frombuffer(made, np.uint8)
     text = {"format": f"{FORMAT} {VERSION}", "manifest": json.dumps(asdict(manifest)), "squeezed": json.dumps(squeezed)}
