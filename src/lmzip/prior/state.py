@@ -12,6 +12,7 @@ attention start anew, while what was learnt stays, the history and the position 
   data may well differ from the corpus: so rows learn faster again.
 - Weights of matrices and their moments as they are; their integers are made anew. Matches are found again by walking
   the history.
+- Maps that refine the mix: counts of at most `MAP_COUNT`, so that these learn faster again as well.
 - All other arrays: the elements that differ from those of a fresh predictor.
 
 Whatever is read is checked against the predictor's own shapes, and every value that could lead a kernel astray against
@@ -34,6 +35,7 @@ SEEN = 2  # times that a context must have come to be kept
 FULL = 31  # bit histories below this are kept bit by bit
 ROW_LIMIT = np.float32(7)  # two integers fit a byte
 YOUTH = np.float32(2**-6)  # what rows' sums of squares are multiplied by
+MAP_COUNT = np.uint32(30)
 LARGEST, LARGEST_SQUARE = 2.0**16, 2.0**60  # the language model's numbers come nowhere near; below, nothing overflows
 
 # Arrays that begin anew, that follow from others, and that are packed in a way of their own.
@@ -114,6 +116,8 @@ def restore(state: Any, packed: dict[str, np.ndarray]) -> None:
 
 
 def _pack_changed(name: str, array: np.ndarray, begun: np.ndarray) -> dict[str, np.ndarray]:
+    if name == "experts.apms":
+        array = array & ~np.uint32(1023) | np.minimum(array & np.uint32(1023), MAP_COUNT)
     changed = (array != begun).ravel()
     return {f"{name}.changed": np.packbits(changed), f"{name}.values": array.ravel()[changed]}
 
