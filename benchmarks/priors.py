@@ -48,7 +48,7 @@ def run_case(name: str, corpus: Path, folder: Path) -> list[dict]:
     learnt.write_bytes(whole[case.start : case.stop])
     trained = None
     if not prior.exists():
-        trained = measure(f"{COMMAND} prior train {learnt} -o {prior} -f --preset {case.preset}", folder, 1 << 16)
+        trained = cost(f"{COMMAND} prior train {learnt} -o {prior} -f --preset {case.preset}", folder)
     said = _json("prior", "info", str(prior), "--json")
     files = [corpus / file for file in case.files]
     if not files:  # pieces of the second half
@@ -65,16 +65,21 @@ def run_case(name: str, corpus: Path, folder: Path) -> list[dict]:
         for how, options in (("without", f"--preset {case.preset}"), ("with", f"--prior {prior}")):
             archive = folder / f"{file.name}.{how}"
             encode = f"{COMMAND} encode {shlex.quote(str(file))} -o {archive} -f -q --checkpoint 0 {options}"
-            row[how] = {"encode": measure(encode, folder, 1 << 16)}
+            row[how] = {"encode": cost(encode, folder)}
             ledger = _json("info", "--json", str(archive), "--prior-path", str(prior))["ledger"]
             row[how] |= {"transcript": ledger["transcript"], "archive": ledger["archive"]}
         decode = f"{COMMAND} decode {archive} -o {folder / 'back'} -f --checkpoint 0 --prior-path {prior}"
-        row["with"]["decode"] = measure(decode, folder, 1 << 16)
+        row["with"]["decode"] = cost(decode, folder)
         if not filecmp.cmp(folder / "back", file, shallow=False):
             raise SystemExit(f"{file} did not come back")
         rows.append(row)
         print(f"{name} {file.name}: {row['without']['transcript']:,} → {row['with']['transcript']:,}", file=sys.stderr)
     return rows
+
+
+def cost(command: str, folder: Path) -> dict:
+    """CPU and wall seconds and peak memory of a command."""
+    return {name: value for name, value in measure(command, folder, 1 << 16).items() if name != "said"}
 
 
 def zstd(corpus: bytes, files: list[Path]) -> list[int]:

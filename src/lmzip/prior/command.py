@@ -110,15 +110,6 @@ def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_opti
     path_option(verify)
 
 
-def words(parser: argparse.ArgumentParser) -> str:
-    """All options of the commands behind `lmzip prior`."""
-    assert parser._subparsers is not None
-    choices = parser._subparsers._group_actions[0].choices
-    assert isinstance(choices, dict)
-    options = {option for made in choices.values() for action in made._actions for option in action.option_strings}
-    return " ".join(sorted(options))
-
-
 def run(args: argparse.Namespace) -> int:
     tasks = {"train": _train, "build": _build, "list": _list, "info": _info, "verify": _verify}
     return tasks[args.task](args) or 0
