@@ -23,6 +23,7 @@ class Compressor:
     decode: str | None
     program: str | None = None  # the executable that the receiver needs; its size stands beside the result
     is_lmzip: bool = False
+    prior: str | None = None  # the file of lmzip's prior: its size is not in the archive's, which is conditional
 
 
 # Programs taken when they are on PATH, each at its strongest usual setting and on one thread. PPMd is 7-Zip's: the

@@ -13,7 +13,9 @@ from statistics import median
 NOTE = (
     "KB = 1,000 bytes of the original; medians over the runs; peak memory in MB, resident. "
     "lmzip's bytes are the whole archive, its decoder included; *without code* is what `--no-code` writes. "
-    "*decoder* is the size of a peer's program file, which its bytes leave out."
+    "*decoder* is the size of a peer's program file, which its bytes leave out. "
+    "*Conditional*: given a prior, whose size is not counted; *seen*: the share of the file's 32-byte strings that "
+    "the prior's corpus holds."
 )
 
 
@@ -31,6 +33,7 @@ def medians(result: dict) -> list[dict]:
             row["bytes"] = median(run["bytes"] for run in runs)
             row["code"] = runs[0]["ledger"]["code"] if runs[0].get("ledger") else 0
             row["decoder"] = runs[0].get("decoder")
+            row["seen"] = runs[0].get("seen")
             row["checked"] = all(run["equal"] for run in runs)
             for way in ("encode", "decode"):
                 if all(run.get(way) for run in runs):
@@ -70,6 +73,8 @@ def markdown(result: dict) -> str:
             lines.append(f"| {row['file']} | {row['compressor']} | {row['error']} |" + " |" * 10)
             continue
         cells = [row["file"], row["compressor"] + ("" if row["checked"] else " (round trip not run)")]
+        if row["seen"] is not None:
+            cells[-1] += f", {100 * row['seen']:.2f} % seen"
         cells += [f"{row['bytes']:,.0f}", _bpb(row["bytes"], row)]
         bare = row["bytes"] - row["code"]
         cells += [f"{bare:,.0f}", _bpb(bare, row)] if row["code"] else ["", ""]

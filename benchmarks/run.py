@@ -85,16 +85,14 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
         if compressor.program:
             run["decoder"] = os.path.getsize(compressor.program)
         if compressor.is_lmzip:
-            text = subprocess.run(
-                [sys.executable, "-m", "lmzip", "info", "--json", str(archive)],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-            run["ledger"] = json.loads(text)["ledger"]
+            place = ["--prior-path", compressor.prior] if compressor.prior else []
+            run["ledger"] = _json("info", "--json", str(archive), *place)["ledger"]
             if run["ledger"]["archive"] != run["bytes"]:
                 raise Failure("the ledger's archive row is not the file's size")
             run["alone"] = _alone(said)
+        if compressor.prior:
+            seen = _json("prior", "info", compressor.prior, "--json", "--compare", str(original))
+            run["seen"] = seen["share"]
         if compressor.decode:
             run["decode"] = measure(_fill(compressor.decode, archive.name, "restored"), folder, timeout)
             run["decode"].pop("said")
@@ -103,6 +101,12 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
                 raise Failure("decoded bytes differ from the original")
             run["equal"] = True
         return run
+
+
+def _json(*arguments: str) -> dict:
+    """What lmzip prints for programs."""
+    command = [sys.executable, "-m", "lmzip", *arguments]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def first_calls(preset: Compressor, original: Path, timeout: float) -> list[dict]:
@@ -163,6 +167,16 @@ def commit() -> str:
     return (head.stdout.strip() + ("+" if changed.stdout.strip() else "")) if head.returncode == 0 else "none"
 
 
+def about(words: list[str], module: str = "benchmarks.run") -> dict:
+    """Where raw figures come from."""
+    return {
+        "command": shlex.join(["python", "-m", module, *map(_short, words)]),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+    }
+
+
 def _beginning(original: Path, target: Path) -> None:
     with open(original, "rb") as file:
         target.write_bytes(file.read(START_BYTES))
@@ -194,10 +208,13 @@ def _short(argument: str) -> str:
 def _lmzip(preset: str, decode: bool = True) -> Compressor:
     words = shlex.split(preset)
     options = words if words[:1] and words[0].startswith("-") else ["--preset", *words]
+    name, back, prior = f"lmzip {preset}", f"{COMMAND} decode {{in}} -o {{out}} -f", None
+    if "--prior" in options:
+        at = options.index("--prior") + 1
+        options[at] = prior = os.path.abspath(options[at])  # commands run in a scratch folder
+        name, back = f"{_short(name)} (conditional)", f"{back} --prior-path {shlex.quote(prior)}"
     encode = f"{COMMAND} encode {{in}} -o {{out}} -f {shlex.join(options)}"
-    return Compressor(
-        f"lmzip {preset}", encode, f"{COMMAND} decode {{in}} -o {{out}} -f" if decode else None, is_lmzip=True
-    )
+    return Compressor(name, encode, back if decode else None, is_lmzip=True, prior=prior)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -229,17 +246,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; 1 when any compressor failed or any round trip did not give the bytes back."""
     arguments = _arguments(argv)
     words = sys.argv[1:] if argv is None else argv
-    about = {
-        "command": shlex.join(["python", "-m", "benchmarks.run", *map(_short, words)]),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-    }
-    stem = arguments.results / (arguments.name or about["date"][:10] + "-" + about["commit"][:10])
+    told = about(words)
+    stem = arguments.results / (arguments.name or told["date"][:10] + "-" + told["commit"][:10])
     if arguments.ablate:
         from . import ablate  # loads numpy, and what this process holds is the floor of every measurement
 
-        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, about | {"versions": versions([])})
+        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, told | {"versions": versions([])})
         return 0
     found, missing = peers.available()
     if arguments.peers == "all":
@@ -262,7 +274,7 @@ def main(argv: list[str] | None = None) -> int:
     compressors = presets + chosen
 
     result: dict = {
-        **about,
+        **told,
         "versions": versions(compressors),
         "floor": measure("true", ROOT, 10)["peak"],
         "files": {},

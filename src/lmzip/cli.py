@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import __version__
+from . import __version__, engine
 from .errors import (
     ArchiveError,
     ArithmeticDiffers,
@@ -30,6 +30,7 @@ from .errors import (
     system_error,
 )
 from .files import SUFFIX, Input, Output, create
+from .prior import command as priors
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 LONG = 10.0  # seconds of work from which the expected time is said in advance
@@ -43,6 +44,7 @@ commands, each with a --help of its own:
   info      the ledger and the settings       lmzip info book.txt.lmz
   list      one line for each archive         lmzip list *.lmz
   plan      size, time, memory of each preset lmzip plan book.txt
+  prior     learn other text beforehand       lmzip prior train old/*.log -o nginx.prior
   completion                                  eval "$(lmzip completion bash)"
 
 without a command lmzip takes the options of xz, and says as little:
@@ -59,6 +61,7 @@ Of several files all are tried, and the highest status counts.
 
 environment:
   XDG_CACHE_HOME    compiled code is kept in its folder lmzip (default ~/.cache); the first run fills it, a minute or so
+  LMZIP_PRIOR_PATH  where priors are looked for, after --prior-path; then the package, and priors in that folder lmzip
   TMPDIR            where that goes if the cache can't be written
 
 `python FILE.lmz [OUT]` rebuilds the original where only Python, torch, numpy and numba are installed: that runs
@@ -72,6 +75,7 @@ examples:
   lmzip encode log -T 4 --independent-frames  four processes; any part of it can be read without the rest
   lmzip encode big --resume                   after an interruption; repeat the other options
   lmzip encode - -o book.txt.lmz              from standard input
+  lmzip encode new.log --prior nginx.prior    builds on what was learnt from other logs: lmzip prior --help
 
 Memory does not grow with the input, but for a hundred bytes a frame. Work that takes long is announced with its time
 and memory, before it begins.
@@ -107,6 +111,7 @@ example:
 example:
   lmzip list *.lmz
 """,
+    "prior": priors.HELP[""],
     "completion": """\
 examples:
   eval "$(lmzip completion bash)"             in ~/.bashrc; for zsh the same
@@ -182,12 +187,14 @@ def _encode_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--time", type=duration, metavar="TIME", help=text)
     text = "which experts; none: the pure language model (default: the preset's)"
     group.add_argument("--experts", choices=("none", "fast", "max"), help=text)
-    group.add_argument("--seed", type=natural, default=0, metavar="N", help="of the model's first weights (default 0)")
+    group.add_argument("--seed", type=natural, metavar="N", help="of the model's first weights (default 0)")
     text = "extra training steps per segment on the past (default: the preset's)"
     group.add_argument("--replay", type=natural, metavar="K", help=text)
     group.add_argument("--no-code", action="store_true", help="leave the decoder out of the archive")
     text = "bytes of original per frame, the unit of integrity (default 1M)"
     group.add_argument("--frame-size", type=size, default=1 << 20, metavar="SIZE", help=text)
+    text = "a prior to build on: its name, digest or file, or auto: the best of those found, if any helps"
+    group.add_argument("--prior", metavar="PRIOR", help=text)
     text = "reset the model in each frame: random access, parallel work with -T, some ratio lost"
     group.add_argument("--independent-frames", action="store_true", help=text)
     group.add_argument("--verify", action="store_true", help="decode the archive before it gets its name")
@@ -195,6 +202,7 @@ def _encode_options(parser: argparse.ArgumentParser) -> None:
 
 def _decode_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("decoding")
+    priors.path_option(group)
     group.add_argument("--keep-going", action="store_true", help="save what a damaged archive still holds")
     group.add_argument("--run-embedded", metavar="SHA256", help="run the archive's own code, if this is its digest")
     _limit_options(group)
@@ -245,6 +253,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     encode.add_argument("files", nargs="*", metavar="FILE", help="none or -: standard input")
     _output_options(encode)
     _encode_options(encode)
+    priors.path_option(encode)
 
     decode = new("decode", "Rebuild the original of an archive.")
     decode.add_argument("files", nargs="*", metavar="FILE", help="none or -: standard input")
@@ -254,6 +263,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     verify = new("verify", "Decode an archive, check every digest, and compare with the original if it is given.")
     verify.add_argument("file", metavar="FILE", help="an archive; -: standard input")
     verify.add_argument("original", nargs="?", metavar="ORIGINAL", help="what it should decode to")
+    priors.path_option(verify)
     _threads_option(verify)
     _limit_options(verify)
 
@@ -263,13 +273,19 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     info.add_argument("--json", action="store_true", help="for programs, frame by frame")
     info.add_argument("--compare", metavar="ORIGINAL", help="compare the digests; show gzip, bzip2 and xz beside")
 
+    priors.path_option(info)
+
     listing = new("list", "Show one line for each archive: frames, sizes, bits per byte.")
     listing.add_argument("files", nargs="+", metavar="FILE", help="archives")
+    priors.path_option(listing)
 
     planned = new("plan", "Estimate what each preset would take, from a sample of the file; writes nothing.")
     planned.add_argument("file", metavar="FILE", help="what is to be encoded")
     planned.add_argument("--json", action="store_true", help="for programs")
     planned.add_argument("--no-code", action="store_true", help="as of archives without the decoder")
+
+    prior = new("prior", "Learn other data beforehand, which both ends then share.", "lmzip prior COMMAND [OPTION …]")
+    priors.add_parsers(prior, _output_options, _limit_options)
 
     completion = new("completion", "Print a shell's completion of this command.")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
@@ -289,8 +305,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return 2
     args = parser.parse_args(arguments[1:] if command else arguments)
+    engine.set_prior_path(getattr(args, "prior_path", ""))
     run = {"encode": encode, "decode": decode, "verify": verify, "info": info, "list": listing, "": like_xz}
-    run |= {"completion": completion, "plan": planning}
+    run |= {"completion": completion, "plan": planning, "prior": priors.run}
     with _failures(args) as status:
         try:
             status.append(run[command](args) or 0)
@@ -407,8 +424,6 @@ def _each(args: argparse.Namespace, do: Any) -> int:
 
 
 def _threads(args: argparse.Namespace) -> int:
-    from . import engine
-
     count = args.threads or os.cpu_count() or 1
     engine.set_threads(count)
     engine.set_device(args.device)
@@ -496,23 +511,34 @@ def encode(args: argparse.Namespace) -> int:
 
 def encode_one(args: argparse.Namespace, name: str) -> None:
     from . import limits, pack, presets
+    from .prior.fingerprint import Overlap, Tap
     from .sender import Sender
 
     target = "-" if args.stdout or (name == "-" and not args.output) else args.output or name + SUFFIX
-    preset = args.preset or ("default" if args.level is None else presets.LEVELS[args.level])
-    header = presets.header(
-        _best_preset(args, name, target) or preset,
-        experts=args.experts,
-        seed=args.seed,
-        replay=args.replay,
-        frame_size=args.frame_size,
-        independent_frames=args.independent_frames,
-    )
+    if args.level is not None and args.preset is None and args.prior:
+        args.preset = presets.LEVELS[args.level]
+    prior = priors.choose(args, name, reading)
+    if prior is not None:
+        header = priors.store.header(prior, args.frame_size, args.independent_frames)
+    else:
+        preset = args.preset or ("default" if args.level is None else presets.LEVELS[args.level])
+        header = presets.header(
+            _best_preset(args, name, target) or preset,
+            experts=args.experts,
+            seed=args.seed or 0,
+            replay=args.replay,
+            frame_size=args.frame_size,
+            independent_frames=args.independent_frames,
+        )
     if args.verify and target == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
     threads = _threads(args)
-    with reading(name) as source, writing(args, source, target) as (sink, snapshot, output):
-        total = source.size()
+    with reading(name) as file, writing(args, file, target) as (sink, snapshot, output):
+        total = file.size()
+        source, overlap = file, None
+        if prior is not None:
+            overlap = Overlap(prior.fingerprint())
+            source = Tap(file, overlap)
         _announce(args, header, total, threads)
         bar = _bar(args, name)
         bar.begin(total)
@@ -532,6 +558,8 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
         say(args, ledger.table())
         if advice := ledger.advice():
             say(args, advice)
+        if overlap is not None:
+            say(args, str(overlap))
 
 
 def _best_preset(args: argparse.Namespace, name: str, target: str) -> str | None:
@@ -545,7 +573,7 @@ def _best_preset(args: argparse.Namespace, name: str, target: str) -> str | None
     from . import limits, plan, presets
 
     budget = args.time or plan.BUDGET
-    options = {name: getattr(args, name) for name in ("seed", "frame_size", "independent_frames")}
+    options = {name: getattr(args, name) for name in ("frame_size", "independent_frames")} | {"seed": args.seed or 0}
     headers = {preset: presets.header(preset, **options) for preset in presets.PRESETS}
     if args.resume and (begun := Output.begun(Path(target))):
         for preset, header in headers.items():
@@ -762,8 +790,6 @@ def info(args: argparse.Namespace) -> int:
     from .ledger import peers
 
     if args.backend:
-        from . import engine
-
         print("\n".join(f"{name:<16} {value}" for name, value in engine.facts().items()))
         return 0
     if args.file is None:
@@ -771,11 +797,18 @@ def info(args: argparse.Namespace) -> int:
     survey = _surveyed(args.file, keep=bool(args.json or args.compare))
     ledger, header = survey.ledger(), survey.header
     others = None
+    against = None
     if args.compare:
         with reading(args.compare) as original:
             _compare(survey, original)
             original.seek(0)
             others = peers(original)
+            if header.prior is not None:
+                from .prior.worth import measure
+
+                if survey.frames:
+                    say(args, "coding up to 1 MiB without the prior, to compare")
+                    against = measure(header, survey.frames, original)
     settings = dataclasses.asdict(header)
     settings["prior"] = header.prior and header.prior.hex()
     code = {
@@ -791,7 +824,8 @@ def info(args: argparse.Namespace) -> int:
         ]
         whole = survey.footer.whole.hex()
         result = {"header": settings, "ledger": ledger.as_dict(), "code": code, "digest": whole, "frames": frames}
-        print(json.dumps(result | ({"others": others} if others else {}), indent=2))
+        result |= {"others": others} if others else {}
+        print(json.dumps(result | ({"prior": against.as_dict()} if against else {}), indent=2))
         return 0
     print(ledger.table(others))
     flat = {k: v for k, v in settings.items() if v is not None and not isinstance(v, dict)}
@@ -803,6 +837,8 @@ def info(args: argparse.Namespace) -> int:
         print(f"code: {code['release'] or 'UNKNOWN, not a release of this lmzip'}; SHA-256 {code['sha256']}")
     if args.compare:
         print(f"{shown(args.compare)} has the digests of the archive's original")
+    if against:
+        print(against)
     return 0
 
 

@@ -34,7 +34,11 @@ def script(shell: str, parsers: Mapping[str, ArgumentParser]) -> str:
 
 
 def _options(parser: ArgumentParser) -> str:
-    return " ".join(option for action in parser._actions for option in action.option_strings)
+    actions = list(parser._actions)
+    for action in parser._actions:
+        if isinstance(action.choices, Mapping):  # commands of a command
+            actions += [one for made in action.choices.values() for one in made._actions]
+    return " ".join(dict.fromkeys(option for action in actions for option in action.option_strings))
 
 
 def _bash(parsers: Mapping[str, ArgumentParser]) -> str:

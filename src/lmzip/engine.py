@@ -12,6 +12,8 @@ from .errors import ArchiveError, LimitError, UsageError
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
 _threads = 1
 _device = "cpu"
+_prior_path = ""
+_priors: dict[bytes, Any] = {}  # those found so far: they stay known when the path changes
 
 
 def set_threads(count: int) -> None:
@@ -28,6 +30,25 @@ def set_device(name: str) -> None:
 
 def device() -> str:
     return _device
+
+
+def set_prior_path(path: str) -> None:
+    """Folders and files, as in $PATH, where priors are looked for first."""
+    global _prior_path
+    _prior_path = path
+
+
+def prior_path() -> str:
+    return _prior_path
+
+
+def find_prior(digest: bytes) -> Any:
+    """The prior of this digest, `prior.store.Prior`; raises MissingPrior."""
+    if digest not in _priors or not _priors[digest].path.exists():
+        from .prior.store import find
+
+        _priors[digest] = find(digest, _prior_path)
+    return _priors[digest]
 
 
 @cache
@@ -53,18 +74,23 @@ def load(two_threads: bool = False) -> Any:
 
 
 def lockstep(header: Header) -> Any:
-    """A predictor at its beginning."""
+    """A predictor at its beginning: where its prior ends, if the header names one."""
     older = header.format_version != VERSION
+    prior = None if header.prior is None else find_prior(header.prior)
     try:
         two_threads = not older and _threads > 1 and header.model is not None and header.experts is not None
         kind = released.part(header.format_version, "cache").load_lockstep() if older else load(two_threads)
+        options = {}
         if header.model is not None:
             import torch
 
             torch.set_num_threads(_threads - two_threads)
             if not older and (products := _products(_device)):
-                return kind(header, products=products)
-        return kind(header)
+                options["products"] = products
+        state = kind(header, **options)
+        if prior is not None:
+            prior.begin(state)
+        return state
     except ValueError as error:
         raise ArchiveError(f"the settings don't go together: {error}; make the archive anew") from error
     except MemoryError:

@@ -5,6 +5,8 @@ LmzipError
 │   └── ResumeError     the interrupted run had other options or input; its state is kept
 ├── FileError           a file can't be read or written, or stands in the way
 ├── LimitError          the archive asks for more memory, output or work than allowed
+├── PriorError          a prior is damaged, of another version, or for other settings
+│   └── MissingPrior    nobody here has it
 ├── Interrupted         Ctrl-C or SIGTERM; what was done so far can be resumed
 └── ArchiveError        the archive can't be rebuilt
     ├── NotAnArchive    it isn't one
@@ -40,6 +42,14 @@ class FileError(LmzipError):
 
 class LimitError(LmzipError):
     """More memory, output or work than the limits allow."""
+
+
+class PriorError(LmzipError):
+    """A prior can't be used: damaged, no prior at all, of another version, or for other settings."""
+
+
+class MissingPrior(PriorError):
+    """A prior can't be found."""
 
 
 class Interrupted(LmzipError):

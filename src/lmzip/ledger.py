@@ -8,7 +8,9 @@ import lzma
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from .codec.message import NLL_BITS, Footer
+from . import engine
+from .codec.message import NLL_BITS, Footer, Header
+from .errors import PriorError
 
 ASSUMED = ("python", "numpy", "numba", "torch")
 
@@ -25,10 +27,36 @@ def shares(state: Any) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
+class PriorCost:
+    """What a prior costs in bytes: its file; its corpus's archive without code, from which anyone can rebuild it.
+
+    None: the prior is not here, so nobody can say.
+    """
+
+    digest: str
+    name: str = ""
+    stored: int | None = None
+    rebuilt: int | None = None
+
+
+def prior_cost(header: Header) -> PriorCost | None:
+    """Of the prior that a header names, if it names one."""
+    if header.prior is None:
+        return None
+    try:
+        prior = engine.find_prior(header.prior)
+    except PriorError:
+        return PriorCost(header.prior.hex())
+    return PriorCost(header.prior.hex(), prior.name, prior.size, prior.manifest.rebuilt)
+
+
+@dataclass(frozen=True)
 class Ledger:
     """Rows in bytes; `nll` is the sum of the coded probabilities' code lengths in 2^-20 bit.
 
-    archive = transcript + code + container; description length = archive + prior + code_left_out.
+    archive = transcript + code + container; description length = archive + prior + code_left_out. With a prior the
+    archive's size is conditional: what it takes given what both ends know. Charged is the description length alone,
+    with the prior as it is stored or as it can be rebuilt; it is None where the prior is not here.
     """
 
     original: int
@@ -36,23 +64,33 @@ class Ledger:
     nll: int
     code: int
     container: int
-    prior: int = 0
+    prior: PriorCost | None = None
     code_left_out: int = 0
     frames: int = 0
     shares: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, footer: Footer, transcript: int, archive: int, blob: int, shares: dict[str, int] | None = None
+        cls,
+        footer: Footer,
+        transcript: int,
+        archive: int,
+        blob: int,
+        shares: dict[str, int] | None = None,
+        prior: PriorCost | None = None,
     ) -> Ledger:
-        """`transcript`: bytes of all payloads; `archive`: size of the file; `blob`: size of the code it could carry."""
+        """`transcript`: bytes of all payloads; `archive`: size of the file; `blob`: size of the code its receiver runs.
+
+        With a prior that code is never in the archive, see pack.refusal.
+        """
         return cls(
             original=footer.length,
             transcript=transcript,
             nll=footer.nll,
             code=footer.code_size,
             container=archive - transcript - footer.code_size,
-            code_left_out=0 if footer.code_size else blob,
+            prior=prior,
+            code_left_out=0 if footer.code_size and prior is None else blob,
             frames=len(footer.sizes),
             shares=shares or {},
         )
@@ -66,8 +104,17 @@ class Ledger:
         return self.transcript + self.code + self.container
 
     @property
-    def description_length(self) -> int:
-        return self.archive + self.prior + self.code_left_out
+    def description_length(self) -> int | None:
+        """With the prior, if there is one, as it is stored."""
+        return self._with(0 if self.prior is None else self.prior.stored)
+
+    @property
+    def description_length_rebuilt(self) -> int | None:
+        """With the prior, if there is one, as its corpus's archive."""
+        return self._with(0 if self.prior is None else self.prior.rebuilt)
+
+    def _with(self, prior: int | None) -> int | None:
+        return None if prior is None else self.archive + prior + self.code_left_out
 
     def as_dict(self) -> dict[str, Any]:
         """The keys of `lmzip info --json`."""
@@ -79,9 +126,13 @@ class Ledger:
             "code": self.code,
             "container": self.container,
             "archive": self.archive,
-            "prior": self.prior,
+            "prior": 0 if self.prior is None else self.prior.stored,
+            "prior_rebuilt": 0 if self.prior is None else self.prior.rebuilt,
+            "prior_digest": self.prior and self.prior.digest,
+            "conditional": self.prior is not None,
             "code_left_out": self.code_left_out,
             "description_length": self.description_length,
+            "description_length_rebuilt": self.description_length_rebuilt,
             "frames": self.frames,
             "shares_bits": {name: value / (1 << NLL_BITS) for name, value in self.shares.items()},
         }
@@ -89,7 +140,9 @@ class Ledger:
     def table(self, others: dict[str, int] | None = None) -> str:
         """The ledger as text; `others` are sizes of the same data by other compressors."""
 
-        def row(name: str, value: float, note: str = "") -> str:
+        def row(name: str, value: float | None, note: str = "") -> str:
+            if value is None:
+                return f"{name:<20}{'unknown':>16}   {'':12}  {note}".rstrip()
             bpb = f"{8 * value / self.original:8.4f} bpb" if self.original else " " * 12
             return f"{name:<20}{value:>16,.0f} B {bpb}  {note}".rstrip()
 
@@ -100,13 +153,17 @@ class Ledger:
             row("  coder overhead", self.transcript - self.nll_bits / 8),
             row("code", self.code, "the decoder, as sent" if self.code else "left out"),
             row("container", self.container, "header, frame heads, digests, footer"),
-            row("archive", self.archive, "= transcript + code + container"),
+            row("archive", self.archive, "= transcript + code + container" + "; conditional" * bool(self.prior)),
         ]
         if self.prior:
-            rows.append(row("prior", self.prior))
+            name = f"prior {self.prior.digest[:16]}"
+            rows.append(row("prior, stored", self.prior.stored, f"{name} {self.prior.name}".rstrip()))
+            rows.append(row("prior, rebuilt", self.prior.rebuilt, "from its corpus's archive"))
         if self.code_left_out:
             rows.append(row("code left out", self.code_left_out))
         rows.append(row("description length", self.description_length, "= archive + prior + code left out"))
+        if self.prior:
+            rows.append(row("  prior rebuilt", self.description_length_rebuilt, "the same, with the prior rebuilt"))
         rows += [
             row(f"  {name} alone", value / (8 << NLL_BITS)) for name, value in self.shares.items() if name != "mix"
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from . import engine
 from .codec.message import Header
 from .errors import LimitError
 
@@ -25,6 +26,8 @@ def memory(header: Header, length: int | None = None) -> int:
         rows = header.streams * (header.segment + model.window)
         at_once += 4 * rows * model.layers * (20 * model.width + 4 * model.hidden)
         at_once += 4 * header.streams * header.segment * model.layers * model.heads * model.window
+    if header.prior is not None:  # read whole, then taken into the state
+        at_once += engine.find_prior(header.prior).memory
     return BASE + (TORCH if header.model else 0) + parts + at_once + 6 * header.frame_size + (1 << 24)
 
 

@@ -29,6 +29,7 @@ FOLDER = Path(__file__).parent / "codec"
 EXPERTS, MODEL = {"experts", "mixer", "numeric"}, {"exact", "learner", "model", "product", "rng"}
 LEFT_OUT = {"model": {*EXPERTS, "mixed"}, "experts": {*MODEL, "mixed"}, "whole": set()}
 START = "__main__.py"
+LOADER = FOLDER.with_name("prior") / "state.py"  # turns a prior's arrays into a state
 
 
 def strip(source: str) -> str:
@@ -128,15 +129,44 @@ def committed(kind: str) -> bytes:
     return blob(kind).read_bytes()
 
 
+REFUSAL = """\
+import sys
+sys.exit(sys.argv[0] + ": this archive builds on a prior, which is not in it, so it takes lmzip to open it: "
+"lmzip decode FILE --prior-path FOLDER")
+"""
+
+
+@cache
+def refusal() -> bytes:
+    """What an archive with a prior carries in place of the decoder, which could not decode it: it says what to do."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:
+        info = zipfile.ZipInfo(START)  # 1980-01-01
+        info.create_system, info.external_attr = 3, 0o644 << 16
+        file.writestr(info, REFUSAL)
+    return out.getvalue()
+
+
 def code(header: Header) -> bytes:
-    """The code that rebuilds a message with this header."""
+    """The code that an archive with this header carries."""
+    return refusal() if header.prior is not None else decoder(header)
+
+
+def decoder(header: Header) -> bytes:
+    """The code that rebuilds a message with this header, unless it has a prior."""
     kind, version = kind_of(header), header.format_version
     return committed(kind) if version == VERSION else released.blob(version, kind)
 
 
+def needed(header: Header) -> int:
+    """Bytes of the code that the receiver of such an archive must run: with a prior, what takes it in as well."""
+    loader = b"" if header.prior is None else bz2.compress(strip(LOADER.read_text("utf-8")).encode())
+    return len(decoder(header)) + len(loader)
+
+
 def release(found: bytes) -> str | None:
     """The name of the release whose code these bytes are, or None: then they are unknown, and not to be trusted."""
-    if any(found == committed(kind) for kind in LEFT_OUT):
+    if any(found == own for own in (refusal(), *map(committed, LEFT_OUT))):
         return "this lmzip's own"
     version = released.version_of(found)
     return None if version is None else f"released with format version {version}"

@@ -30,7 +30,8 @@ POLL = 1.0  # seconds between two looks at the clock while workers work
 @contextmanager
 def processes(count: int, version: int = VERSION) -> Iterator[ProcessPoolExecutor]:
     """Workers, which leave signals to their parent and don't outlive it. `version`: of the format."""
-    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (engine.device(), version))
+    shared = (engine.device(), version, engine.prior_path())
+    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, shared)
     try:
         yield executor
     except BaseException as error:
@@ -43,8 +44,9 @@ def processes(count: int, version: int = VERSION) -> Iterator[ProcessPoolExecuto
     executor.shutdown()
 
 
-def _begin(device: str, version: int) -> None:
+def _begin(device: str, version: int, prior_path: str) -> None:
     engine.set_device(device)
+    engine.set_prior_path(prior_path)
     released.part(version, "message")  # before headers and frames of it come in
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -128,7 +130,7 @@ def decode(header: Header, frame: Frame, payload: bytes, keep: Keep | None = Non
 
 
 def code_size(header: Header) -> int:
-    """Bytes of the code that an archive with this header can carry."""
-    from .pack import code
+    """Bytes of the code that the receiver of an archive with this header must run."""
+    from .pack import needed
 
-    return len(code(header))
+    return needed(header)

@@ -15,8 +15,8 @@ from . import checkpoint, engine, pool, released
 from .codec import message
 from .codec.cache import source_digest
 from .codec.message import CHUNK, CODED, END, NLL_BITS, Footer, Frame, Header, MessageError, Reader, VersionError
-from .errors import FileError, Interrupted, ResumeError, UsageError, archive_errors
-from .ledger import Ledger
+from .errors import FileError, Interrupted, ResumeError, archive_errors
+from .ledger import Ledger, prior_cost
 from .limits import Limits
 from .progress import Watch, deferred
 from .sender import rewind, sync
@@ -75,8 +75,6 @@ class Receiver:
                 self.reader = read_header(self.reader)
         header = self.reader.header
         assert header is not None
-        if header.prior is not None:
-            raise UsageError(f"the archive builds on prior {header.prior.hex()[:16]}, which this version can't load")
         if self.state is None:
             self.limits.check_header(header)
             self.state = engine.Predictor(header)
@@ -208,7 +206,10 @@ class Receiver:
         self.sink.flush()
         footer = self.reader.footer
         assert footer is not None
-        return Ledger.of(footer, self.transcript, self.reader.position, pool.code_size(self.header()))
+        header = self.header()
+        return Ledger.of(
+            footer, self.transcript, self.reader.position, pool.code_size(header), prior=prior_cost(header)
+        )
 
     def look(self, frame: Frame) -> Callable[[Any], None]:
         """What happens between segments."""
@@ -308,7 +309,8 @@ class Survey:
             self.size = reader.position
 
     def ledger(self) -> Ledger:
-        return Ledger.of(self.footer, self.transcript, self.size, pool.code_size(self.header))
+        blob = pool.code_size(self.header)
+        return Ledger.of(self.footer, self.transcript, self.size, blob, prior=prior_cost(self.header))
 
 
 def _skip(reader: Reader, file: BinaryIO, size: int, end: int | None) -> None:

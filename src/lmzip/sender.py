@@ -17,7 +17,7 @@ from .codec.cache import source_digest
 from .codec.message import CODED, FILLED, NLL_BITS, STORED, Footer, Frame, Header, digest, leaf, whole_digest
 from .codec.receive import steps
 from .errors import FileError, Interrupted, ResumeError
-from .ledger import Ledger, shares
+from .ledger import Ledger, prior_cost, shares
 from .progress import Watch, deferred
 
 PROBED = 4096  # frames of fewer bytes are simply tried
@@ -144,6 +144,7 @@ class Sender:
         self.shares: dict[str, int] = {}
         self.state: Any = engine.Predictor(header)
         self.settled = True  # is nothing half done: has the predictor seen the frames written, and no more?
+        self.goes_on = False  # what the last frame teaches is wanted too: by who makes a prior of the state
 
     def write(self, data: bytes) -> None:
         self.sink.write(data)
@@ -171,7 +172,8 @@ class Sender:
         self.write(footer.pack(self.key))
         self.write(self.code)
         self.sink.flush()
-        return Ledger.of(footer, self.transcript, self.written, pool.code_size(self.header), self.shares)
+        blob, prior = pool.code_size(self.header), prior_cost(self.header)
+        return Ledger.of(footer, self.transcript, self.written, blob, self.shares, prior)
 
     def run(self, source: BinaryIO, resume: bool = False) -> Ledger:
         """Read the source to its end, and write the archive."""
@@ -201,7 +203,7 @@ class Sender:
             def look(encoding: Any, block: bytes = block) -> None:
                 self.look(encoding, block)
 
-            alone = last or self.header.independent_frames
+            alone = (last and not self.goes_on) or self.header.independent_frames
             with deferred():
                 self.settled = False
                 self.add(encode_frame(self.header, len(self.sizes), block, alone, self.state, encoding, look))

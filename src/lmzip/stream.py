@@ -15,6 +15,7 @@ from . import engine, pack, presets
 from .codec.message import CODED, Frame
 from .errors import archive_errors
 from .limits import Limits
+from .prior.store import archive_header
 from .progress import Watch
 from .receiver import Receiver, Survey
 from .sender import Sender, encode_frame
@@ -124,7 +125,7 @@ class _Encoded(io.RawIOBase):
 
     def __init__(self, sink: BinaryIO, options: dict[str, Any]) -> None:
         with_code = options.pop("code", True)
-        header = presets.header(**options)
+        header = archive_header(**{"frame_size": presets.FRAME_SIZE, "independent_frames": False} | options)
         self.sink = sink
         self.sender = Sender(sink, header, pack.code(header) if with_code else b"", Watch())
         self.sender.write(self.sender.header.pack())
@@ -164,7 +165,9 @@ class _Encoded(io.RawIOBase):
 class LmzipFile(io.BufferedIOBase):
     """The original inside an archive, as a binary file: `read`, `peek`, lines, `seek`, or `write`."""
 
-    def __init__(self, file: Any, mode: str = "rb", *, limits: Limits | None = None, **options: Any) -> None:
+    def __init__(
+        self, file: Any, mode: str = "rb", *, limits: Limits | None = None, prior_path: str = "", **options: Any
+    ) -> None:
         """`file`: a path or a binary file; `options` as of `lmzip.compress`. Closes what it opened."""
         if mode not in ("r", "rb", "w", "wb", "x", "xb"):
             raise ValueError(f"invalid mode: {mode!r}")
@@ -176,9 +179,10 @@ class LmzipFile(io.BufferedIOBase):
             if mode[0] == "r":
                 if options:
                     raise TypeError(f"options for writing only: {', '.join(options)}")
+                engine.set_prior_path(prior_path)
                 self.buffer: Any = io.BufferedReader(_Decoded(raw, limits or Limits()))
             else:
-                self.buffer = _Encoded(raw, options)
+                self.buffer = _Encoded(raw, options | {"prior_path": prior_path})
         except BaseException:
             if self.owned:
                 self.raw.close()

@@ -111,7 +111,7 @@ ATTACKS: dict[str, tuple[str, str | None, bytes]] = {
         "DamageError",
         archive(SMALL, [stored(0, b"abc")], EVIL, code_digest=bytes(8)),
     ),
-    "absent-prior": ("name a prior that nobody has", "UsageError", archive(Header(prior=bytes(32)), [coded(10)])),
+    "absent-prior": ("name a prior that nobody has", "MissingPrior", archive(Header(prior=bytes(32)), [coded(10)])),
     "streams-and-experts": (
         "combine what can't be combined",
         "ArchiveError",

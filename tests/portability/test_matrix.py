@@ -85,14 +85,14 @@ QUICK = {name: settings for name, *settings in QUICK}
 SLOW = {name: settings for name, *settings in SLOW if name not in QUICK}
 
 
-def digests(environment, arguments, caches):
+def digests(environment, arguments, caches, script="cell.py"):
     """What a cell prints. Kernels compiled under other settings must not be shared: each setting has a cache."""
     compiler = {name: value for name, value in environment.items() if name.startswith("NUMBA_")}
     if compiler:
         name = hashlib.sha256(repr(sorted(compiler.items())).encode()).hexdigest()[:16]
         environment = environment | {"XDG_CACHE_HOME": str(caches / name)}
     environment = environment | {"OMP_WAIT_POLICY": "PASSIVE"}  # threads beyond the processors must not spin
-    command = [sys.executable, str(HERE / "cell.py"), *arguments]
+    command = [sys.executable, str(HERE / script), *arguments]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -1,0 +1,371 @@
+"""Priors as files: a safetensors file with a manifest, where they are looked for, and how one is read with suspicion.
+
+A prior is data, never code: arrays and JSON. It is known by the digest of its settings and arrays, 32 bytes, which the
+header of an archive names; the manifest beside them is for people and for the ledger, and nothing coded depends on it.
+Arrays that zlib makes smaller are stored as it made them; the digest is that of what comes out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import engine, limits, presets
+from ..codec.message import Header, Reader, VersionError
+from ..errors import MissingPrior, PriorError, UsageError
+from .fingerprint import LENGTH, SAMPLED
+
+SUFFIX = ".prior"
+FORMAT = "lmzip-prior"
+VERSION = 1
+SMALL, WORTH = (
+    1024,
+    0.75,
+)  # bytes of an array that zlib is not tried on, and what it must come to: reading it takes time
+MANIFEST_LIMIT, TENSORS_LIMIT = 1 << 16, 1 << 12
+FINGERPRINT = "fingerprint"  # the one array that is no part of the state
+PATH = "LMZIP_PRIOR_PATH"
+KINDS = {"|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4", "<i8", "<f4", "<f8"}  # of arrays, as numpy spells them
+STORED = {"U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64", "F32", "F64"}  # and as safetensors does
+
+
+def settings(header: Header) -> Header:
+    """Of a header what a prior is made for: all but the frames' size and independence."""
+    together = header.streams * header.segment
+    return replace(header, frame_size=together, independent_frames=False, prior=None)
+
+
+def digest(header: Header, packed: dict[str, np.ndarray]) -> bytes:
+    """What a prior is known by, 32 bytes: of its settings, and of every array's name, type, shape and bytes."""
+    state = hashlib.blake2b(f"{FORMAT} {VERSION}\n".encode() + settings(header).pack(), digest_size=32)
+    for name in sorted(packed):
+        array = np.ascontiguousarray(packed[name], packed[name].dtype.newbyteorder("<"))
+        state.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        state.update(array.reshape(-1).view(np.uint8).data)
+    return state.digest()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is said of a prior. Digests in hexadecimal, lengths in bytes; nothing coded depends on any of it."""
+
+    state: str  # the digest it is known by
+    settings: str  # a message's header
+    corpus: str  # the digest of the corpus, as in the footer of its archive
+    length: int  # of the corpus
+    transcript: int  # of the corpus
+    rebuilt: int  # the corpus's archive without code: what it takes to rebuild this prior
+    codec: str  # digest of the codec's source that made it
+    version: str  # of the lmzip that made it
+    strings: int = LENGTH  # what the fingerprint holds hashes of, see fingerprint.py
+    sampled: int = SAMPLED
+    licence: str = ""
+    source: str = ""
+
+    BOUNDS: ClassVar[dict[str, int]] = {"state": 64, "settings": 2048, "corpus": 32, "codec": 64, "version": 64}
+
+    @classmethod
+    def parse(cls, text: str) -> Manifest:
+        """Raises ValueError, KeyError or TypeError."""
+        if len(text) > MANIFEST_LIMIT:
+            raise ValueError("its manifest is too long")
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("its manifest is no object")
+        for field in fields(cls):
+            value = values[field.name]
+            if field.type == "int" and not (type(value) is int and 0 <= value < 1 << 62):
+                raise ValueError(f"{field.name} is no length")
+            if field.type == "str" and not (isinstance(value, str) and len(value) <= cls.BOUNDS.get(field.name, 4096)):
+                raise ValueError(f"{field.name} is no text, or too long")
+        for name in ("state", "settings", "corpus"):
+            bytes.fromhex(values[name])
+        if len(values["state"]) != 64:
+            raise ValueError("its digest is cut")
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    def header(self) -> Header:
+        """The settings. Raises ValueError."""
+        packed = bytes.fromhex(self.settings)
+        header = Reader(io.BytesIO(packed)).read_header()
+        if header != settings(header) or header.pack() != packed:
+            raise ValueError("they are not a prior's settings")
+        return header
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A prior's file, of which the manifest has been read and nothing else."""
+
+    path: Path
+    size: int
+    manifest: Manifest
+    header: Header  # its settings
+    squeezed: dict[str, tuple[str, tuple[int, ...]]]  # type and shape of arrays stored as zlib made them
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its file and its arrays take, at most, while it is read."""
+        return 2 * self.size + sum(_bytes(*what) for what in self.squeezed.values())
+
+    @property
+    def digest(self) -> bytes:
+        return bytes.fromhex(self.manifest.state)
+
+    @property
+    def name(self) -> str:
+        return self.path.name.removesuffix(SUFFIX)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its arrays, compared with its digest; the fingerprint is among them no more."""
+        with _opened(self.path) as file:
+            packed = {name: self._array(name, file) for name in file.keys() if name != FINGERPRINT}  # noqa: SIM118
+        if digest(self.header, packed) != self.digest:
+            raise PriorError(f"{self.path} is damaged: its digest is another; get it again, or rebuild it")
+        return packed
+
+    def _array(self, name: str, file: Any) -> np.ndarray:
+        stored = file.get_tensor(name)
+        if name not in self.squeezed:
+            return stored
+        kind, shape = self.squeezed[name]
+        stream, size = zlib.decompressobj(), _bytes(kind, shape)
+        try:
+            data = stream.decompress(stored.tobytes(), size + 1)
+        except zlib.error:
+            data = b""
+        if len(data) != size or not stream.eof:
+            raise PriorError(f"{self.path} is damaged: {name} is not as long as it says")
+        return np.frombuffer(data, kind).reshape(shape)
+
+    def fingerprint(self) -> np.ndarray:
+        """Hashes of strings of its corpus, see fingerprint.py."""
+        if (self.manifest.strings, self.manifest.sampled) != (LENGTH, SAMPLED):
+            raise PriorError(f"{self.path}: its fingerprint is of another kind")
+        with _opened(self.path) as file:
+            known = file.get_tensor(FINGERPRINT)
+        if known.dtype != np.uint32 or known.ndim != 1:
+            raise PriorError(f"{self.path}: its fingerprint makes no sense")
+        return known
+
+    def begin(self, state: Any) -> None:
+        """Bring a fresh predictor of the same settings to where the prior ends."""
+        from .state import restore
+
+        if settings(state.header) != self.header:
+            raise PriorError(f"the archive names prior {self.manifest.state[:16]}, but has other settings than it")
+        try:
+            restore(state, self.arrays())
+        except KeyError as error:
+            raise PriorError(f"{self.path} can't be used: it lacks {error}; rebuild it") from error
+        except ValueError as error:
+            raise PriorError(f"{self.path} can't be used: {error}; rebuild it with this lmzip") from error
+
+
+def read(path: Path) -> Prior:
+    """A prior's file, its manifest checked; the arrays are not read yet."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        kind, _, version = metadata.get("format", "").partition(" ")
+        if kind != FORMAT or "manifest" not in metadata:
+            raise PriorError(f"{path} is not a prior of lmzip; make one with lmzip prior train")
+        if version != str(VERSION):
+            raise PriorError(
+                f"{path} is a prior of format version {version[:20]}, this lmzip reads {VERSION}; "
+                "rebuild it with lmzip prior build, from its corpus's archive"
+            )
+        if len(file.keys()) > TENSORS_LIMIT:
+            raise PriorError(f"{path} holds more arrays than any prior does")
+        for name in file.keys():  # noqa: SIM118
+            if (kind := file.get_slice(name).get_dtype()) not in STORED:
+                raise PriorError(f"{path} is damaged: {name[:40]} has elements of type {kind}")
+        try:
+            manifest = Manifest.parse(metadata["manifest"])
+            header = manifest.header()
+            squeezed = _squeezed(metadata["squeezed"], limits.memory(header))
+        except KeyError as error:
+            raise PriorError(f"{path} is damaged: its manifest lacks {error}") from error
+        except VersionError as error:
+            raise PriorError(f"{path} is for other archives: {error}; rebuild it with this lmzip") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise PriorError(f"{path} is damaged: {error}") from error
+    return Prior(path, path.stat().st_size, manifest, header, squeezed)
+
+
+def _bytes(kind: str, shape: tuple[int, ...]) -> int:
+    return np.dtype(kind).itemsize * math.prod(shape)
+
+
+def _squeezed(text: str, most: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Types and shapes of arrays; raises ValueError or TypeError if they make no sense or exceed `most` bytes."""
+    if len(text) > MANIFEST_LIMIT:
+        raise ValueError("its list of arrays is too long")
+    result = {}
+    for name, (kind, shape) in json.loads(text).items():
+        if kind not in KINDS or not all(type(n) is int and 0 <= n < 1 << 40 for n in shape) or len(shape) > 8:
+            raise ValueError("an array has no type or shape")
+        result[str(name)] = (kind, tuple(shape))
+    if sum(_bytes(*what) for what in result.values()) > most:
+        raise ValueError("its arrays are larger than its settings mean")
+    return result
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except SafetensorError as error:
+        raise PriorError(f"{path} is not a prior, or damaged: {error}") from error
+    except OSError as error:
+        raise PriorError(f"can't read {path}: {error.strerror or error}") from error
+
+
+def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: np.ndarray) -> None:
+    """Write a prior's file; the same prior and notes give the same bytes."""
+    from safetensors.numpy import save_file
+
+    squeezed, stored = {}, {FINGERPRINT: known}
+    for name, array in packed.items():
+        made = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
+        stored[name] = array
+        if made and len(made) < WORTH * array.nbytes:
+            squeezed[name] = (array.dtype.newbyteorder("<").str, array.shape)
+            stored[name] = np.frombuffer(made, np.uint8)
+    text = {"format": f"{FORMAT} {VERSION}", "manifest": json.dumps(asdict(manifest)), "squeezed": json.dumps(squeezed)}
+    save_file(stored, path, text)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+# Where priors are
+
+
+def folders(path: str) -> list[Path]:
+    """Where priors are looked for: `path` and $LMZIP_PRIOR_PATH (folders or files, as in $PATH), package, cache."""
+    given = [part for part in (path + os.pathsep + os.environ.get(PATH, "")).split(os.pathsep) if part]
+    return [*map(Path, given), Path(__file__).parent / "files", cache_folder()]
+
+
+def cache_folder() -> Path:
+    """The user's own priors."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home, "lmzip", "priors")
+
+
+def known(path: str) -> Iterator[Prior]:
+    """Every prior that can be found, the first of each digest; files that are none are passed over."""
+    seen = set()
+    for place in folders(path):
+        files: Iterable[Path] = [place] if place.is_file() else sorted(place.glob(f"*{SUFFIX}"))
+        for file in filter(Path.is_file, files):
+            try:
+                prior = read(file)
+            except PriorError:
+                continue
+            if prior.digest not in seen:
+                seen.add(prior.digest)
+                yield prior
+
+
+def find(wanted: bytes, path: str) -> Prior:
+    """The prior of this digest."""
+    for prior in known(path):
+        if prior.digest == wanted:
+            return prior
+    places = ", ".join(map(str, folders(path)))
+    raise MissingPrior(
+        f"prior {wanted.hex()} is missing; looked in {places}; name its file or folder with --prior-path, "
+        f"or rebuild it from its corpus's archive with lmzip prior build"
+    )
+
+
+def named(name: str, path: str) -> Prior:
+    """The prior of this name or digest (16 digits at least), or in this file."""
+    if os.sep in name or name.endswith(SUFFIX):
+        return read(Path(name))
+    for prior in known(path):
+        if prior.name == name or (len(name) >= 16 and prior.manifest.state.startswith(name.lower())):
+            return prior
+    if Path(name).is_file():
+        return read(Path(name))
+    places = ", ".join(map(str, folders(path)))
+    raise MissingPrior(f"there is no prior called {name}; looked in {places}; lmzip prior list shows what there is")
+
+
+def check_options(prior: Prior, preset: str | None, experts: str | None, seed: int | None, replay: int | None) -> None:
+    """Raises UsageError if options ask for other settings than the prior's."""
+    ours, asked = prior.header, []
+    if preset is not None:
+        wanted = settings(presets.header(preset, experts=experts, replay=replay, seed=ours.seed))
+        if wanted != ours:
+            asked.append(f"preset {preset}" + (" with these options" if experts or replay is not None else ""))
+    elif experts is not None and presets.EXPERTS.get(experts) != ours.experts:
+        asked.append(f"experts {experts}")
+    elif replay is not None and replay != ours.replay:
+        asked.append(f"replay {replay}")
+    if seed is not None and seed != ours.seed:
+        asked.append(f"seed {seed}")
+    if asked:
+        raise UsageError(
+            f"prior {prior.name} was trained with other settings than {' and '.join(asked)}; leave those out, "
+            f"for a prior brings its own, or train one with them"
+        )
+
+
+def archive_header(
+    *,
+    preset: str | None = None,
+    experts: str | None = None,
+    seed: int | None = None,
+    replay: int | None = None,
+    frame_size: int,
+    independent_frames: bool,
+    prior: str | os.PathLike | None = None,
+    prior_path: str = "",
+) -> Header:
+    """The header of an archive made with these options; with a prior, which the engine is told where to find."""
+    if prior is None:
+        engine.set_prior_path(prior_path)
+        return presets.header(
+            preset or "default",
+            experts=experts,
+            seed=seed or 0,
+            replay=replay,
+            frame_size=frame_size,
+            independent_frames=independent_frames,
+        )
+    found = named(os.fspath(prior), prior_path)
+    check_options(found, preset, experts, seed, replay)
+    remember(found, prior_path)
+    return header(found, frame_size, independent_frames)
+
+
+def remember(prior: Prior, path: str) -> None:
+    """Let the engine find this prior wherever it is, others along `path`."""
+    engine.set_prior_path(f"{prior.path}{os.pathsep}{path}")
+
+
+def header(prior: Prior, frame_size: int, independent_frames: bool) -> Header:
+    """The header of an archive that builds on a prior."""
+    together = prior.header.streams * prior.header.segment
+    size = max(together, frame_size - frame_size % together)
+    try:
+        result = replace(prior.header, frame_size=size, independent_frames=independent_frames, prior=prior.digest)
+        result.pack()
+        return result
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,99 @@
+"""What a prior is worth to a file: how much of the file it has seen, what it saves, after how much data it has paid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .. import engine
+from ..codec.message import NLL_BITS, Frame, Header
+from ..sender import read_block
+from .fingerprint import Overlap
+from .store import Prior
+
+MEASURED = 1 << 20  # bytes that are coded without the prior, to compare; at least one frame
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Code lengths in bytes of the first `length` bytes of a file, with its prior and without; costs of the prior."""
+
+    overlap: Overlap
+    length: int
+    conditional: float
+    without: float
+    stored: int
+    rebuilt: int
+
+    def break_even(self, cost: int) -> float:
+        """Bytes of such data from which on a prior that costs so much has paid; infinite if it never does."""
+        saved = self.without - self.conditional
+        return cost * self.length / saved if saved > 0 else float("inf")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `lmzip info --json`; null: never."""
+        paid = {"stored": self.break_even(self.stored), "rebuilt": self.break_even(self.rebuilt)}
+        return {
+            "share": self.overlap.share,
+            "strings": self.overlap.asked,
+            "measured": self.length,
+            "conditional": self.conditional,
+            "without": self.without,
+            "break_even": {name: round(amount) if amount < float("inf") else None for name, amount in paid.items()},
+        }
+
+    def __str__(self) -> str:
+        def amount(cost: int) -> str:
+            paid = self.break_even(cost)
+            return f"{paid / 1e6:,.1f} MB" if paid < float("inf") else "never"
+
+        saved = 100 * (1 - self.conditional / self.without) if self.without else 0.0
+        return (
+            f"the prior saves {saved:.1f} % of the first {self.length:,} bytes: {self.conditional:,.0f} with it "
+            f"(conditional), {self.without:,.0f} without\n"
+            f"break-even, if all data were like that: {amount(self.stored)} with the prior stored, "
+            f"{amount(self.rebuilt)} with the prior rebuilt\n"
+            f"{self.overlap}"
+        )
+
+
+def overlap(prior: Prior, file: BinaryIO) -> Overlap:
+    """What of a file is in a prior's corpus."""
+    seen = Overlap(prior.fingerprint())
+    while block := file.read(1 << 20):
+        seen.add(block)
+    return seen
+
+
+def bits(header: Header, pieces: Iterable[bytes]) -> float:
+    """Code length of pieces, one behind the other, or each alone if frames are independent."""
+    state, total = None, 0
+    for piece in pieces:
+        if state is None or header.independent_frames:
+            state = engine.lockstep(header)
+        encoding = state.encode(np.frombuffer(piece, np.uint8))
+        while not encoding.done:
+            encoding.advance(64)
+        total += encoding.nll
+    return total / (1 << NLL_BITS)
+
+
+def measure(header: Header, frames: list[Frame], original: BinaryIO) -> Worth:
+    """Of the prior of an archive with these frames; codes up to 1 MiB of the original without it."""
+    assert header.prior is not None
+    prior = engine.find_prior(header.prior)
+    pieces: list[bytes] = []
+    nll = 0
+    original.seek(0)
+    for frame in frames:
+        if pieces and sum(map(len, pieces)) + frame.length > MEASURED:
+            break
+        pieces.append(read_block(original, frame.length))
+        nll += frame.nll
+    original.seek(0)
+    without = bits(replace(header, prior=None), pieces) / 8
+    length = sum(map(len, pieces))
+    return Worth(overlap(prior, original), length, nll / (8 << NLL_BITS), without, prior.size, prior.manifest.rebuilt)
