@@ -31,8 +31,8 @@ OFF, OFF_WHOLE = 0.1, 0.01  # error of sizes that is to be expected even of file
 class Relation:
     """A preset beside `fast`: bytes and time as ratios, seconds to begin (imports, tables), measured.
 
-    Times are of a processor with VNNI (or the like) at rest. Beside other work the language model took up to 3.7 times the
-    time of `fast`, and without such instructions 7 times.
+    Times are of a processor with VNNI (or the like) at rest. Beside other work the language model took up to 3.7 times
+    the time of `fast`, and without such instructions 7 times.
     """
 
     bytes: float
