@@ -10,6 +10,7 @@ from .codec.message import VERSION, Header
 from .errors import ArchiveError, LimitError, UsageError
 
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
+LARGE = 1 << 24  # multiplications in a product of matrices that several threads may share
 _threads = 1
 _device = "cpu"
 _prior_path = ""
@@ -73,6 +74,12 @@ def load(two_threads: bool = False) -> Any:
     return kind
 
 
+def _is_large(header: Header) -> bool:
+    """Do the model's products pay for several threads? Those of the presets take 5 µs, less than threads to meet."""
+    model = header.model
+    return model is not None and header.streams * header.segment * model.width**2 >= LARGE
+
+
 def lockstep(header: Header) -> Any:
     """A predictor at its beginning: where its prior ends, if the header names one."""
     older = header.format_version != VERSION
@@ -84,7 +91,7 @@ def lockstep(header: Header) -> Any:
         if header.model is not None:
             import torch
 
-            torch.set_num_threads(_threads - two_threads)
+            torch.set_num_threads(max(1, _threads - two_threads) if _is_large(header) else 1)
             if not older and (products := _products(_device)):
                 options["products"] = products
         state = kind(header, **options)
@@ -116,7 +123,7 @@ def facts() -> dict[str, str]:
     from .codec.cache import kernel_folder
     from .codec.product import BACKENDS, Products, self_test
 
-    torch.set_num_threads(_threads)
+    torch.set_num_threads(1)
     chosen = Products().backend
     others = [name for name in BACKENDS if name != chosen and self_test(name) < float("inf")]
     folder = kernel_folder()
