@@ -29,10 +29,7 @@ from .fingerprint import LENGTH, SAMPLED
 SUFFIX = ".prior"
 FORMAT = "lmzip-prior"
 VERSION = 1
-SMALL, WORTH = (
-    1024,
-    0.75,
-)  # bytes of an array that zlib is not tried on, and what it must come to: reading it takes time
+SMALL, WORTH = 1024, 0.75  # zlib is not tried on fewer bytes, and must take a quarter off: reading it takes time
 MANIFEST_LIMIT, TENSORS_LIMIT = 1 << 16, 1 << 12
 FINGERPRINT = "fingerprint"  # the one array that is no part of the state
 PATH = "LMZIP_PRIOR_PATH"
@@ -240,6 +237,7 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: 
 
     squeezed, stored = {}, {FINGERPRINT: known}
     for name, array in packed.items():
+        array = np.ascontiguousarray(array)  # safetensors writes the memory behind an array, whatever its strides
         made = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
         stored[name] = array
         if made and len(made) < WORTH * array.nbytes:
