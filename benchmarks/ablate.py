@@ -20,7 +20,7 @@ from lmzip import engine, presets
 from lmzip.codec.message import NLL_BITS, Header
 from lmzip.ledger import shares
 
-SIZES = (100_000, 1_000_000)
+SIZES = (100_000, 1_000_000, 10_000_000)
 # Bit k of ExpertSettings.contexts, see codec/experts.py
 NAMES = (
     "order 1",

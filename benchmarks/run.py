@@ -235,7 +235,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cold", action="store_true", help="also time first calls with an empty kernel cache")
     parser.add_argument("--no-plots", action="store_true", help="table and raw figures only")
     parser.add_argument("--ablate", action="store_true", help="instead: what each context and the model are worth")
-    text = "lengths to ablate at (default 100000,1000000)"
+    text = "lengths to ablate at (default 100000,1000000,10000000)"
     parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], help=text)
     parser.add_argument("--name", help="of the result files (default: date and commit)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
