@@ -10,6 +10,7 @@ from .codec.message import VERSION, Header
 from .errors import ArchiveError, LimitError, UsageError
 
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
+ROOM = 1 << 28  # addresses that loading kernels takes; torch takes some three times that
 LARGE = 1 << 24  # multiplications in a product of matrices that several threads may share
 _threads = 1
 _device = "cpu"
@@ -89,12 +90,14 @@ def lockstep(header: Header) -> Any:
         kind = released.part(header.format_version, "cache").load_lockstep() if older else load(two_threads)
         options = {}
         if header.model is not None:
+            _leave_room(3 * ROOM)
             import torch
 
             torch.set_num_threads(max(1, _threads - two_threads) if _is_large(header) else 1)
             if not older and (products := _products(_device)):
                 options["products"] = products
         state = kind(header, **options)
+        _leave_room(ROOM)
         if prior is not None:
             prior.begin(state)
         return state
@@ -135,6 +138,20 @@ def facts() -> dict[str, str]:
         "kept": f"{kept} compiled kernels in {folder}",
         "processors": str(os.cpu_count()),
     }
+
+
+def _leave_room(room: int) -> None:
+    """Where addresses are limited, see that so many are left: LLVM and torch end the process for want of them."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    if limit != resource.RLIM_INFINITY and used + room > limit:
+        raise MemoryError
 
 
 def _no_memory() -> LimitError:
