@@ -45,12 +45,12 @@ SAMPLES = b"".join(GOLDEN.joinpath(name).read_bytes() for name in ("colours", "s
 
 def flush(bits: int) -> None:
     """Set the modes on this thread, and so on the threads that it starts."""
+    small, least = np.full(4, 2e-38, np.float32), np.full(4, 1e-40, np.float32)  # made before: making them flushes, too
     environment = (ctypes.c_uint32 * 8)()  # fenv_t of x86-64, MXCSR last
     library = ctypes.CDLL(None)
     library.fegetenv(environment)
     environment[7] |= bits
     library.fesetenv(environment)
-    small, least = np.full(4, 2e-38, np.float32), np.full(4, 1e-40, np.float32)
     assert bool((small * np.float32(0.1) == 0).all()) == bool(bits & FLUSH["ftz"])
     assert bool((least * np.float32(1e30) == 0).all()) == bool(bits & FLUSH["daz"])
 
