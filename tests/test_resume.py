@@ -334,19 +334,24 @@ def test_a_worker_goes_on_within_its_frame(toy_predictor, text, tmp_path, monkey
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 def test_several_processes_keep_what_they_have_done(text, tmp_path):
-    """Killed while no frame is whole: the main checkpoint knows of none, those of the workers are taken up."""
+    """Killed before every frame is whole: the main checkpoint misses some, those of the workers are taken up."""
     path, archive = tmp_path / "x", tmp_path / "x.lmz"
     path.write_bytes((text * 4)[:240_000])
     command = [*TOY, "encode", "-q", "-1", "--no-code", "--independent-frames", "--frame-size", "128K", str(path)]
     state = tmp_path / "x.lmz.lmzip-state"
+
+    def kept() -> list[bool]:
+        return [checkpoint.of_frame(state, frame).exists() for frame in range(2)]
+
     with subprocess.Popen([*command, "-T", "2", "--checkpoint", "0.05"], stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (state.exists() and checkpoint.of_frame(state, 1).exists()):
+        while process.poll() is None and not (state.exists() and any(kept())):
             time.sleep(0.02)
         workers = children(process.pid)
         process.kill()
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         time.sleep(0.05)
-    assert json.loads(checkpoint.Checkpoint(state)._read("meta").tobytes())["sizes"] == []
+    written = len(json.loads(checkpoint.Checkpoint(state)._read("meta").tobytes())["sizes"])
+    assert written < 2
     subprocess.run([*command, "-T", "2", "--resume"], check=True)
     assert sorted(os.listdir(tmp_path)) == ["x", "x.lmz"]
     expected = subprocess.run([*command, "-c"], check=True, capture_output=True).stdout
