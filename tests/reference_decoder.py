@@ -23,7 +23,7 @@ from operator import add, mul, sub
 from types import SimpleNamespace
 
 MASK64 = (1 << 64) - 1
-VERSION = 0  # of the format
+VERSION = 1  # of the format
 DIGESTED = 1 << 23  # arrays of more bytes are no part of the state digest
 
 

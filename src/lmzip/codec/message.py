@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple
 from .settings import ExpertSettings, ModelSettings
 
 MAGIC = b"\x8aLMZ"
-VERSION = 0
+VERSION = 1
 NLL_BITS = 20  # code lengths are counted in units of 2^-20 bit
 
 END, CODED, STORED, FILLED = range(4)  # kinds of frame; FILLED is one byte repeated
