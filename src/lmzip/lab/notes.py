@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..codec import cache, coder, experts, mixed, mixer, symbols
+from ..codec import cache, coder, experts, symbols
 from ..codec.kernel import inline
 
 STATE, TREE = 6, 512  # lengths of those arrays in the codec; the margin's first cell counts the notes in it
@@ -49,23 +49,18 @@ def _folder() -> str:
     return cache.private_folder(f"{cache.kernel_folder().rsplit('/', 1)[-1]}-{own}")
 
 
-def again(module: Any, names: Sequence[str], exchanged: dict[str, Any], name: str) -> Any:
+def again(module: Any, names: Sequence[str], exchanged: dict[str, Any], name: str, make: Any = kernel) -> Any:
     """Kernels of a module compiled again, each on top of those before; the last, called `name`, is returned."""
     for one in names[:-1]:
         exchanged = exchanged | {one: inline(rebind(getattr(module, one), exchanged))}
     last = rebind(getattr(module, names[-1]), exchanged)
     last.__qualname__ = name
-    return kernel(last)
+    return make(last)
 
 
 _ONE, _AT, _STATE = (np.uint64(n) for n in (1, STATE, STATE + 1))
-_BITS, _encode_bit, _decode_bit = np.uint64(mixer.BITS), coder.encode_bit, coder.decode_bit
-_learn_history, _squash, _stretch, _code_length = (
-    experts._learn_history,
-    mixer.squash,
-    mixer.stretch,
-    coder.code_length,
-)
+_encode_bit = coder.encode_bit
+_learn_history, _code_length = experts._learn_history, coder.code_length
 
 
 @inline
