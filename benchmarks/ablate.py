@@ -18,43 +18,10 @@ import numpy as np
 
 from lmzip import engine, presets
 from lmzip.codec.message import NLL_BITS, Header
+from lmzip.lab.contexts import NAMES
 from lmzip.ledger import shares
 
 SIZES = (100_000, 1_000_000, 10_000_000)
-# Bit k of ExpertSettings.contexts, see codec/experts.py
-NAMES = (
-    "order 1",
-    "order 2",
-    "order 3",
-    "order 4",
-    "order 5",
-    "word",
-    "two words before",
-    "word, word before",
-    "order 8",
-    "word, word two before, last byte",
-    "sparse: bytes 2 and 3",
-    "sparse: bytes 1 and 3",
-    "indirect: what followed byte 1",
-    "indirect: what followed bytes 1 and 2",
-    "classes of 4 bytes, byte 1",
-    "column, byte above, byte 1",
-    "word, first byte of line, byte 1",
-    "word, two words before",
-    "sparse: bytes 3 to 5",
-    "word before, bytes 1 and 2",
-    "word, byte before the word",
-    "expected byte, bytes 1 and 2",
-    "bytes 1 and 2, upper halves of 3 to 5",
-    "word, bracket",
-    "order 4, bracket",
-    "classes of 16 bytes",
-    "bytes 1 and 2, length of word, column, bracket",
-    "word, word that followed the word before; x86: address expected, byte 1",
-    "word, column; x86: address expected, instruction",
-    "byte above, bytes 1 and 2",
-    "expected byte, order 1, length of match",
-)
 
 
 def code_lengths(header: Header, data: bytes) -> dict[str, int]:

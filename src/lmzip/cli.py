@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -30,6 +31,7 @@ from .errors import (
     system_error,
 )
 from .files import SUFFIX, Input, Output, create
+from .lab import command as lab
 from .prior import command as priors
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -45,6 +47,10 @@ commands, each with a --help of its own:
   list      one line for each archive         lmzip list *.lmz
   plan      size, time, memory of each preset lmzip plan book.txt
   prior     learn other text beforehand       lmzip prior train old/*.log -o nginx.prior
+  report    a page: what was paid for what    lmzip report book.txt             → report.html
+  score     bits per byte of many texts       lmzip score texts.jsonl
+  sample    go on where a file ends           lmzip sample book.txt.lmz
+  estimate  from a training curve             lmzip estimate curve.csv --bytes-per-token 4 --code 1M
   completion                                  eval "$(lmzip completion bash)"
 
 without a command lmzip takes the options of xz, and says as little:
@@ -112,6 +118,7 @@ example:
   lmzip list *.lmz
 """,
     "prior": priors.HELP[""],
+    **lab.HELP,
     "completion": """\
 examples:
   eval "$(lmzip completion bash)"             in ~/.bashrc; for zsh the same
@@ -286,6 +293,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
     prior = new("prior", "Learn other data beforehand, which both ends then share.", "lmzip prior COMMAND [OPTION …]")
     priors.add_parsers(prior, _output_options, _limit_options)
+    lab.add_parsers(new, sys.modules[__name__])
 
     completion = new("completion", "Print a shell's completion of this command.")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
@@ -305,9 +313,11 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return 2
     args = parser.parse_args(arguments[1:] if command else arguments)
+    args.words = arguments
     engine.set_prior_path(getattr(args, "prior_path", ""))
     run = {"encode": encode, "decode": decode, "verify": verify, "info": info, "list": listing, "": like_xz}
     run |= {"completion": completion, "plan": planning, "prior": priors.run}
+    run |= {name: functools.partial(lab.run, name) for name in lab.HELP}
     with _failures(args) as status:
         try:
             status.append(run[command](args) or 0)

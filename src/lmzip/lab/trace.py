@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -209,7 +210,7 @@ class Trace:
     frames: list[np.ndarray] = field(default_factory=list)
     frame_nll: list[tuple[int, int]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def costs(self) -> np.ndarray:
         """uint32[n, 3], by PARTS."""
         return np.concatenate(self.frames) if self.frames else np.zeros((0, len(PARTS)), np.uint32)
