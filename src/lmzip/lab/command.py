@@ -18,7 +18,7 @@ examples:
   lmzip report book.txt logs.json -o r.html --json r.json --plot r.png
   lmzip report book.txt --preset fast --peer 'zpaq=zpaq add {out} {in} -m5'
 
-Every file is coded once, with notes taken, which takes little longer than encode; then up to 64 KB of it (--sample) once or
+Every file is coded once, with notes taken, which takes little longer than encode; then up to 32 KB of it (--sample) once or
 twice for each context of the experts. The page needs no network and runs no script; all that it draws is in the JSON.
 Plots need matplotlib, pages jinja2: pip install 'lmzip[lab]'.
 """,
@@ -86,8 +86,8 @@ def add_parsers(new: Callable[[str, str], argparse.ArgumentParser], cli: Any) ->
     report.add_argument("-f", "--force", action="store_true", help="overwrite existing outputs")
     text = "another compressor, as 'NAME=command {in} {out}'; may be repeated"
     report.add_argument("--peer", action="append", default=[], metavar="PEER", help=text)
-    text = "bytes on which single contexts are judged (default 64K; 0: they are not)"
-    report.add_argument("--sample", type=lambda text: 0 if text == "0" else cli.size(text), default=1 << 16,
+    text = "bytes on which single contexts are judged (default 32K; 0: they are not)"
+    report.add_argument("--sample", type=lambda text: 0 if text == "0" else cli.size(text), default=1 << 15,
                         metavar="SIZE", help=text)  # fmt: skip
     report.add_argument("--no-code", action="store_true", help="as of archives without the decoder")
     _model_options(report, cli)

@@ -178,11 +178,11 @@ def context_alone(figures: dict[str, Any]) -> Callable[[Any], None]:
 
     def draw(axes: Any) -> None:
         bpb = [row["alone"] / found["bytes"] for row in rows]
-        axes.plot(bpb, range(len(rows)), "o", color=BLUE, label="this context alone")
+        axes.plot(bpb, range(len(rows)), "o", color=BLUE, label="this one alone")
         axes.axvline(found["all"] / found["bytes"], color=RED, linestyle="--", label="all together")
         axes.set(xlabel="bits per byte", ylim=(-0.7, len(rows) - 0.3), yticks=range(len(rows)))
         axes.set_yticklabels([_cut(row["name"]) for row in rows], fontsize=10)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1.2)
+        axes.legend(loc="lower center")
 
     return draw
 
@@ -211,7 +211,7 @@ def reliability(found: dict[str, Any], event: str) -> Callable[[Any], None]:
         ticks = [p for p in ticks if floor <= p <= 1 - floor]
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_locator(matplotlib.ticker.NullLocator())
-            shown = ticks if len(ticks) < 8 or axis is axes.yaxis else ticks[::2]
+            shown = ticks if axis is axes.yaxis else [p for p in (1e-5, 1e-3, 0.1, 0.9, 0.999, 1 - 1e-5) if p in ticks]
             axis.set_ticks(shown, [f"{p:.7g}" if p < 1e-3 or p > 0.9999 else f"{p:g}" for p in shown])
         axes.legend(loc="upper left")
 

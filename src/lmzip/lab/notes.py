@@ -8,6 +8,7 @@ behind the coder's state every binary decision, behind the tree of the language 
 from __future__ import annotations
 
 import functools
+import os
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ def _folder() -> str:
     from ..codec.message import digest
 
     own = digest(Path(__file__).read_bytes(), 6).hex()
-    return cache.private_folder(f"{cache.kernel_folder().rsplit('/', 1)[-1]}-{own}")
+    return cache.private_folder(f"{os.path.basename(cache.kernel_folder())}-{own}")
 
 
 def again(module: Any, names: Sequence[str], exchanged: dict[str, Any], name: str, make: Any = kernel) -> Any:

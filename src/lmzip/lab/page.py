@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from . import figures as plots
 
+CONTROLS = {b"\n": "⏎", b"\r": "←", b"\t": "⇥", b" ": "␣"}
 LEVELS = (0.25, 0.5, 1, 2, 4, 6, 8, 12)  # bits, where the heat map's colours change
 
 
@@ -99,10 +100,8 @@ def _signs(data: bytes) -> list[tuple[bytes, str]]:
         size = next((n for n in range(4, 1, -1) if _decoded(data[at : at + n])), 1)
         part = data[at : at + size]
         sign = _decoded(part)
-        if sign and (sign.isprintable() or part == b"\n"):
-            signs.append((part, "⏎" if part == b"\n" else "␣" if part == b" " else sign))
-        else:
-            signs.append((part, "⇥" if part == b"\t" else "".join(f"\\x{byte:02x}" for byte in part)))
+        escaped = "".join(f"\\x{byte:02x}" for byte in part)
+        signs.append((part, CONTROLS.get(part) or (sign if sign.isprintable() and sign else escaped)))
         at += size
     return signs
 
