@@ -69,11 +69,11 @@ def svg(draw: Callable[[Any], None], name: str, label: str, size: tuple[float, f
     return found.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
-def thousands(axis: Any, unit: str = "bytes") -> None:
-    """Numbers of bytes with a comma between thousands, few of them."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def thousands(axis: Any, log: bool = False) -> None:
+    """Numbers with a comma between thousands, few of them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_locator(LogLocator(numticks=6) if log else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
@@ -132,7 +132,7 @@ def cumulative(figures: dict[str, Any]) -> Callable[[Any], None]:
         axes.set(xlabel="position, bytes", ylabel="bytes so far", ylim=(0, None), xlim=(0, x[-1]))
         thousands(axes.xaxis)
         thousands(axes.yaxis)
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
     return draw
 
@@ -294,6 +294,7 @@ def together(files: list[dict[str, Any]]) -> Callable[[Any], None]:
                 style = {"color": FILES[k % len(FILES)], "linestyle": DASHES[k % len(DASHES)]}
                 axes.plot(x, y / x, label=_cut(figures["name"]), **style)
         axes.set(xscale="log", xlabel="position, bytes", ylabel="bits per byte so far", ylim=(0, None))
+        thousands(axes.xaxis, log=True)
         axes.legend(loc="best")
 
     return draw

@@ -20,6 +20,9 @@ LEVELS = (0.25, 0.5, 1, 2, 4, 6, 8, 12)  # bits, where the heat map's colours ch
 
 def render(report: dict[str, Any]) -> str:
     """HTML of what `report.measure` gave for each file, `report["files"]`, and of where it comes from."""
+    from ..cli import shown
+
+    report = report | {"files": [one | {"name": shown(one["name"])} for one in report["files"]]}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["bpb"] = lambda size, of: f"{8 * size / of:.4f}" if of else "–"
     environment.filters["n"] = lambda value: "unknown" if value is None else f"{value:,.0f}"
