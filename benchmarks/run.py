@@ -10,13 +10,10 @@ benchmarks/results/NAME.json with the command, commit, versions and machine they
 from __future__ import annotations
 
 import argparse
-import datetime
 import filecmp
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -26,12 +23,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from lmzip.lab import provenance
+
 from . import peers, report
 from .peers import Compressor
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("lmzip", "torch", "numpy", "numba", "transformers", "brotli", "zstandard")
 COMMAND = f"{shlex.quote(sys.executable)} -m lmzip"
 START_BYTES = 10_000
 
@@ -131,50 +129,18 @@ def first_calls(preset: Compressor, original: Path, timeout: float) -> list[dict
         return rows
 
 
-def machine() -> dict:
-    """What the figures depend on: processor, cores, memory, system."""
-    model = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):
-        text = Path("/proc/cpuinfo").read_text()
-        model = next((line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), model)
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "load_before": os.getloadavg()[0],
-    }
-
-
 def versions(compressors: list[Compressor]) -> dict:
     """Versions of Python and packages; programs by the digest of their file."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    found = provenance.versions()
     for compressor in compressors:
         if compressor.program:
             found[compressor.name] = "sha256:" + _sha256(Path(compressor.program))
     return found
 
 
-def commit() -> str:
-    """The commit measured, `+` behind it when the tree differs from it."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True)
-    return (head.stdout.strip() + ("+" if changed.stdout.strip() else "")) if head.returncode == 0 else "none"
-
-
 def about(words: list[str], module: str = "benchmarks.run") -> dict:
     """Where raw figures come from."""
-    return {
-        "command": shlex.join(["python", "-m", module, *map(_short, words)]),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-    }
+    return provenance.about(["python", "-m", module, *words])
 
 
 def _beginning(original: Path, target: Path) -> None:

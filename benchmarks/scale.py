@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .run import RESULTS, commit, machine, versions
+from lmzip.lab.provenance import commit, machine
+
+from .run import RESULTS, versions
 
 MB = 1_000_000
 

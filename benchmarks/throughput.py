@@ -19,7 +19,9 @@ from statistics import median
 
 import numpy as np
 
-from .run import RESULTS, ROOT, commit, machine, versions
+from lmzip.lab.provenance import commit, machine
+
+from .run import RESULTS, ROOT, versions
 
 WIDTHS, DEPTHS, CONTEXTS, SEGMENTS = (64, 128, 256, 512), (1, 2, 4, 8), (16, 64, 256, 1024), (16, 32, 64, 128, 256)
 BASE = {"width": 128, "layers": 1, "window": 64, "segment": 32}

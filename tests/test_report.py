@@ -18,7 +18,7 @@ from lmzip import presets
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.lab import peers, trace
-from lmzip.lab.trace import UNIT, Calibration
+from lmzip.lab.trace import Calibration
 
 MODEL = ModelSettings(layers=2, width=32, heads=1, hidden=32, window=16, table_bits=10)
 EXPERTS = ExpertSettings(slots=64, contexts=0b10111111)
@@ -96,7 +96,7 @@ def test_stored_and_repeated_bytes(text):
 
 
 def test_calibration_of_known_events():
-    """Ten thousand events said to come nine times of ten that come eight times: 0.1 off, and what that costs in bits."""
+    """Events said to come nine times of ten that come eight times: 0.1 off, and what that costs in bits."""
     found = Calibration()
     found.add(np.full(10_000, 0.9), np.arange(10_000) < 8000)
     assert found.error() == pytest.approx(0.1)

@@ -30,7 +30,10 @@ PROSE = [
     b"She seldom or never looked through them for so small a thing as a boy; they were her state pair.",
     b"There was a slight noise behind her and she turned just in time to seize a small boy by the slack.",
 ]
-NOISE = [b"xq7#Kd09$zzPw1!vB~nR4^tL&u8Qe;J|m2Y<gH>o5=sX%aC?fW_iV{lZ}bN[kE]yM(rU)hT*pS+jD-c3G6@I/O.A'F\\:\"", b"0f9e8d7c"]
+NOISE = [
+    b"xq7#Kd09$zzPw1!vB~nR4^tL&u8Qe;J|m2Y<gH>o5=sX%aC?fW_iV{lZ}bN[kE]yM(rU)hT*pS+jD-c3G6@I/O.A'F\\:\"",
+    b"0f9e8d7c",
+]
 
 
 def nll(header: Header, data: bytes) -> int:
@@ -83,7 +86,11 @@ def test_noise_ranks_above_prose():
 def test_moore_and_lewis_select_what_is_wanted(text, tmp_path):
     """The second use: two priors, one of what is wanted, one of everything; neither has seen these texts."""
     header = HEADERS["both"]
-    code = b"".join(b"    for %s in range(%d):\n        total += %s[%d]\n" % (n, k, n, k) for k in range(200) for n in (b"i", b"row"))
+    code = b"".join(
+        b"    for %s in range(%d):\n        total += %s[%d]\n" % (n, k, n, k)
+        for k in range(200)
+        for n in (b"i", b"row")
+    )
     wanted = prior(header, text[:12_000], tmp_path / "wanted.prior")
     general = prior(header, text[40_000:46_000] + code[:6000], tmp_path / "general.prior")
     scorers = []
@@ -93,7 +100,7 @@ def test_moore_and_lewis_select_what_is_wanted(text, tmp_path):
     pool = {
         "prose": text[20_000:20_400].decode(),
         "more": text[30_000:30_400].decode(),
-        "code": "    for column in range(17):\n        total += column[3]\n    for row in range(9):\n        total -= row[2]\n",
+        "code": "    for row in range(17):\n        total += row[3]\n    for k in range(9):\n        total -= k[2]\n",
     }
     lines = [json.dumps({"name": name, "body": body}).encode() for name, body in pool.items()]
     rows = {row["name"]: row for row in score(lines, "body", *scorers)}
@@ -124,7 +131,9 @@ def test_json_lines_in_and_out(run, tmp_path):
 
 
 @pytest.mark.usefixtures("toy_predictor")
-@pytest.mark.parametrize("line", [b"no json", b'{"body": "x"}', b'{"text": 3}', b"[1]", b'"text"', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "line", [b"no json", b'{"body": "x"}', b'{"text": 3}', b"[1]", b'"text"', b"\xff", b"[" * 100_000]
+)
 def test_other_lines_are_an_error_with_their_number(run, line):
     done = run("score", stdin=b'{"text": "a"}\n' + line + b"\n")
     assert done.status == 1

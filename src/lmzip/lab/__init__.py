@@ -1,1 +1,1 @@
-"""What models are measured with: reports, code lengths byte by byte, scores, samples. Nothing here is needed to decode."""
+"""What models are measured with: reports, costs byte by byte, scores, samples. Nothing here is needed to decode."""

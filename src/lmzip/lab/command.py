@@ -18,7 +18,7 @@ examples:
   lmzip report book.txt logs.json -o r.html --json r.json --plot r.png
   lmzip report book.txt --preset fast --peer 'zpaq=zpaq add {out} {in} -m5'
 
-Every file is coded once, with notes taken, which takes little longer than encode; then up to 32 KB of it (--sample) once or
+Every file is coded once, with notes taken, which takes little longer than encode; then up to 32 KB of it (--sample)
 twice for each context of the experts. The page needs no network and runs no script; all that it draws is in the JSON.
 Plots need matplotlib, pages jinja2: pip install 'lmzip[lab]'.
 """,
@@ -92,9 +92,13 @@ def add_parsers(new: Callable[[str, str], argparse.ArgumentParser], cli: Any) ->
     report.add_argument("--no-code", action="store_true", help="as of archives without the decoder")
     _model_options(report, cli)
 
-    estimate = new("estimate", "Tell from its training curve what size a data set has as its own training compresses it.")
+    estimate = new(
+        "estimate", "Tell from its training curve what size a data set has as its own training compresses it."
+    )
     estimate.add_argument("curves", nargs="+", metavar="CURVE", help="CSV of tokens and nats per token")
-    estimate.add_argument("--tokens", type=amount, metavar="N", help="of the data (default: where the shortest curve ends)")
+    estimate.add_argument(
+        "--tokens", type=amount, metavar="N", help="of the data (default: where the shortest curve ends)"
+    )
     text = "bytes of data per token, on average"
     estimate.add_argument("--bytes-per-token", type=amount, required=True, metavar="B", help=text)
     text = "bytes of the code that trains; once, or once for each curve (default 0)"
@@ -102,7 +106,9 @@ def add_parsers(new: Callable[[str, str], argparse.ArgumentParser], cli: Any) ->
     estimate.add_argument("--json", action="store_true", help="for programs")
 
     score = new("score", "Bits per byte of many texts, each alone under the same model: JSON lines in, JSON lines out.")
-    score.add_argument("file", nargs="?", default="-", metavar="FILE", help="one JSON object a line; none or -: standard input")
+    score.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="one JSON object a line; none or -: standard input"
+    )
     score.add_argument("--field", default="text", metavar="NAME", help="of the text in each object (default text)")
     score.add_argument("--against", metavar="PRIOR", help="another prior: adds its bpb and the difference")
     _model_options(score, cli)
@@ -120,7 +126,9 @@ def add_parsers(new: Callable[[str, str], argparse.ArgumentParser], cli: Any) ->
 def _model_options(parser: argparse.ArgumentParser, cli: Any) -> None:
     group = parser.add_argument_group("model, as of encode")
     group.add_argument("--preset", choices=("fast", "default", "max"), help="settings (default: default)")
-    group.add_argument("--experts", choices=("none", "fast", "max"), help="which experts; none: the pure language model")
+    group.add_argument(
+        "--experts", choices=("none", "fast", "max"), help="which experts; none: the pure language model"
+    )
     group.add_argument("--seed", type=cli.natural, metavar="N", help="of the model's first weights (default 0)")
     group.add_argument("--replay", type=cli.natural, metavar="K", help="extra training steps per segment on the past")
     group.add_argument("--prior", metavar="PRIOR", help="a prior to build on: its name, digest or file")
@@ -225,7 +233,9 @@ def score(args: argparse.Namespace) -> None:
     with cli.reading(args.file) as file:
         for row in score(_lines(file), args.field, scorer, against):
             text = json.dumps(row, ensure_ascii=False) + "\n"
-            sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))  # halves of surrogate pairs, as JSON has them
+            sys.stdout.buffer.write(
+                text.encode("utf-8", "backslashreplace")
+            )  # halves of surrogate pairs, as JSON has them
             sys.stdout.buffer.flush()
 
 

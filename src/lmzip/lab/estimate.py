@@ -7,6 +7,7 @@ message from which a receiver rebuilds the data, given the code that trains: wei
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,9 @@ class Curve:
             with open(path, newline="", encoding="utf-8-sig") as file:
                 lines = [row for row in csv.reader(file) if row and not row[0].lstrip().startswith("#")]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise FileError(f"{path} can't be read as a table: {error}; give a CSV of tokens and nats per token") from error
+            raise FileError(
+                f"{path} can't be read as a table: {error}; give a CSV of tokens and nats per token"
+            ) from error
         for number, row in enumerate(lines):
             try:
                 rows.append((float(row[0]), float(row[1])))
@@ -52,7 +55,7 @@ class Curve:
 
     @property
     def slope(self) -> float:
-        """Exponent of the power law through the last half of the curve, by least squares of the logarithms; at most 0."""
+        """Exponent of the power law through the curve's last half, by least squares of logarithms; at most 0."""
         last = self.tokens >= TAIL * self.tokens[-1]
         last[-2:] = True
         x, y = np.log(self.tokens[last]), np.log(self.nats[last])
@@ -69,7 +72,7 @@ class Curve:
         ends = [t for t in self.tokens if t < tokens] + [float(tokens)]
         values = self.loss(np.array(ends), flat)
         total = ends[0] * values[0]
-        for (a, b), (u, v) in zip(zip(ends, ends[1:]), zip(values, values[1:])):
+        for (a, b), (u, v) in zip(itertools.pairwise(ends), itertools.pairwise(values)):
             power = 1 + math.log(v / u) / math.log(b / a)  # u (t / a)^(power - 1) between the two
             total += u * a * math.log(b / a) if abs(power) < 1e-9 else u * a / power * ((b / a) ** power - 1)
         return float(total)
@@ -183,7 +186,8 @@ def table(made: list[Message]) -> str:
         )
         if facts["extrapolated"] > 0:
             lines.append(
-                f"  {100 * facts['extrapolated']:.2g} % is beyond the curve's end, along tokens^{facts['exponent_beyond']:.3f}; "
+                f"  {100 * facts['extrapolated']:.2g} % is beyond the curve's end, along tokens^"
+                f"{facts['exponent_beyond']:.3f}; "
                 f"were the loss to stay: {readable(facts['transcript_if_flat_beyond'])}"
             )
     for i, one in enumerate(made):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,15 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#666666"
+BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#666666",
+)
 PARTS = {
     "mix": ("the mix, as coded", BLUE, "-"),
     "experts": ("experts alone", ORANGE, "--"),
@@ -80,7 +89,11 @@ def thousands(axis: Any, log: bool = False) -> None:
 def ledger(figures: dict[str, Any]) -> Callable[[Any], None]:
     """One bar: what the description length is made of."""
     rows = figures["ledger"]
-    parts = [("transcript", "transcript", BLUE, ""), ("code", "code", ORANGE, "///"), ("container", "container", RED, "")]
+    parts = [
+        ("transcript", "transcript", BLUE, ""),
+        ("code", "code", ORANGE, "///"),
+        ("container", "container", RED, ""),
+    ]
     parts += [("code_left_out", "code left out", ORANGE, "..."), ("prior", "prior, stored", GREEN, "\\\\\\")]
 
     def draw(axes: Any) -> None:
@@ -88,7 +101,14 @@ def ledger(figures: dict[str, Any]) -> Callable[[Any], None]:
         for key, name, colour, hatch in parts:
             if size := rows[key] or 0:
                 axes.barh(
-                    0, size, left=left, color=colour, hatch=hatch, edgecolor="white", label=f"{name} {size:,}", height=0.6
+                    0,
+                    size,
+                    left=left,
+                    color=colour,
+                    hatch=hatch,
+                    edgecolor="white",
+                    label=f"{name} {size:,}",
+                    height=0.6,
                 )
                 left += size
         axes.set(yticks=[], xlabel="bytes", ylim=(-0.5, 0.5))
@@ -143,7 +163,7 @@ def shares(figures: dict[str, Any]) -> Callable[[Any], None]:
 
     def draw(axes: Any) -> None:
         for k, part in enumerate(reversed(parts)):
-            name, colour, _ = PARTS[part]
+            _name, colour, _ = PARTS[part]
             bpb = figures["bits"][part] / figures["bytes"]
             axes.barh(k, bpb, color=colour, height=0.6)
             axes.text(bpb, k, f" {bpb:.3f}", va="center")
@@ -207,7 +227,7 @@ def reliability(found: dict[str, Any], event: str) -> Callable[[Any], None]:
         axes.plot(said, came, "o", color=BLUE, markersize=4.5, label="came")
         axes.set(xlabel=f"predicted probability {event}", ylabel="share that came")
         axes.set(xlim=(floor, 1 - floor), ylim=(floor, 1 - floor))
-        ticks = [p for p in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-4, 1 - 1e-5, 1 - 1e-6)]
+        ticks = [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-4, 1 - 1e-5, 1 - 1e-6]
         ticks = [p for p in ticks if floor <= p <= 1 - floor]
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_locator(matplotlib.ticker.NullLocator())
@@ -227,9 +247,12 @@ def window(figures: dict[str, Any]) -> Callable[[Any], None]:
         y = np.array([row["bits"] for row in rows])
         # Wider groups further out: a mean over places that hardly differ says more than its noise.
         edges = sorted({0, 1, 2, 3, 4, 5, 6, 7, *(int(e) for e in np.geomspace(8, len(x), 10)), len(x)})
-        groups = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        groups = [slice(a, b) for a, b in itertools.pairwise(edges)]
         mean = [y[g].mean() for g in groups]
-        error = [1.96 * np.sqrt((np.array([row["error"] for row in rows[g]]) ** 2).sum()) / (g.stop - g.start) for g in groups]
+        error = [
+            1.96 * np.sqrt((np.array([row["error"] for row in rows[g]]) ** 2).sum()) / (g.stop - g.start)
+            for g in groups
+        ]
         middle = [x[g].mean() for g in groups]
         axes.errorbar(middle, mean, error, fmt="o-", color=GREEN, ecolor=ORANGE, elinewidth=2.5, markersize=4)
         axes.set_xscale("symlog", linthresh=1)
@@ -279,7 +302,10 @@ def sizes(figures: dict[str, Any]) -> Callable[[Any], None]:
 def comparison(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """Sizes that were found, smallest first: lmzip's transcript and its archive, and the others."""
     rows = figures["ledger"]
-    own = [{"name": "lmzip, archive", "bytes": rows["archive"]}, {"name": "lmzip, transcript", "bytes": rows["transcript"]}]
+    own = [
+        {"name": "lmzip, archive", "bytes": rows["archive"]},
+        {"name": "lmzip, transcript", "bytes": rows["transcript"]},
+    ]
     return sorted(own + [row for row in figures["peers"] if row["bytes"] is not None], key=lambda row: row["bytes"])
 
 

@@ -29,7 +29,7 @@ def rebind(function: Any, exchanged: dict[str, Any]) -> types.FunctionType:
 
 
 def kernel(function: Callable) -> Any:
-    """`codec.kernel.heapless`, but for the place where it is kept: never among the codec's kernels, by a digest of both."""
+    """`codec.kernel.heapless`, but kept elsewhere: never among the codec's kernels, by a digest of both sources."""
     import numba
     from numba import config
 
@@ -46,7 +46,8 @@ def _folder() -> str:
 
     from ..codec.message import digest
 
-    own = digest(Path(__file__).read_bytes(), 6).hex()
+    sources = (Path(__file__).with_name(name).read_bytes() for name in ("notes.py", "sample.py"))
+    own = digest(b"".join(sources), 6).hex()
     return cache.private_folder(f"{os.path.basename(cache.kernel_folder())}-{own}")
 
 

@@ -6,6 +6,7 @@ Names and bytes of the files may be anything; whatever comes from them is escape
 from __future__ import annotations
 
 import base64
+import itertools
 from importlib.resources import files as resources
 from typing import Any
 
@@ -23,7 +24,9 @@ def render(report: dict[str, Any]) -> str:
     from ..cli import shown
 
     report = report | {"files": [one | {"name": shown(one["name"])} for one in report["files"]]}
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters["bpb"] = lambda size, of: f"{8 * size / of:.4f}" if of else "–"
     environment.filters["n"] = lambda value: "unknown" if value is None else f"{value:,.0f}"
     template = environment.from_string(resources(__package__).joinpath("report.html").read_text("utf-8"))
@@ -56,7 +59,11 @@ def _file(figures: dict[str, Any], name: str) -> dict[str, Any]:
         add("alone", plots.context_alone(figures), "bits per byte with one context alone", tall)
     for key, event in (("decisions", "that the bit is 1"), ("likeliest", "of the likeliest byte")):
         if key in figures["calibration"]:
-            add(key, plots.reliability(figures["calibration"][key], event), "predicted probability against share that came")
+            add(
+                key,
+                plots.reliability(figures["calibration"][key], event),
+                "predicted probability against share that came",
+            )
     if "model" in figures["context"]:
         add("window", plots.window(figures), "the language model's loss by bytes of context")
     for what in ("line", "word"):
@@ -65,7 +72,8 @@ def _file(figures: dict[str, Any], name: str) -> dict[str, Any]:
     found = figures["excerpt"]
     cells, hexadecimal = heat(base64.b64decode(found["base64"]), found["bits"])
     costly = [
-        row | {key: readable(base64.b64decode(row[key])) for key in ("before", "byte", "after")} for row in figures["costly"]
+        row | {key: readable(base64.b64decode(row[key])) for key in ("before", "byte", "after")}
+        for row in figures["costly"]
     ]
     return {
         "figures": figures, "plots": drawn, "rows": rows, "cells": cells, "hexadecimal": hexadecimal, "costly": costly,
@@ -78,7 +86,7 @@ def level(bits: float) -> int:
 
 
 def _legend() -> list[tuple[int, str]]:
-    names = [f"below {LEVELS[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(LEVELS, LEVELS[1:], strict=False))]
+    names = [f"below {LEVELS[0]:g}", *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(LEVELS))]
     return list(enumerate([*names, f"{LEVELS[-1]:g} or more"]))
 
 

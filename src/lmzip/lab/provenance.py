@@ -28,7 +28,7 @@ def about(words: Sequence[str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is run, `+` behind it when the tree differs from it; "none" where lmzip is installed without it."""
+    """The commit that is run, `+` behind it when the tree differs from it; "none" without a repository."""
     if not (ROOT / ".git").exists():
         return "none"
     try:

@@ -70,7 +70,7 @@ def measure(
 
 
 def curve(traced: Trace) -> dict[str, Any]:
-    """Bits per byte of pieces of equal width, by the position where they end, and the sum of the mix so far in bytes."""
+    """Bits per byte of pieces of equal width, by the position where they end; the mix's sum so far in bytes."""
     n = len(traced.data)
     width = max(1, -(-n // PIECES))
     sums = traced.sums(width) * UNIT
@@ -113,13 +113,15 @@ def _last(starts: np.ndarray) -> np.ndarray:
     return np.concatenate(([-1], np.maximum.accumulate(np.where(starts, np.arange(len(starts)), -1))[:-1]))
 
 
-_LETTER = np.array([chr(b).isalpha() and b < 128 or b >= 128 for b in range(256)])
+_LETTER = np.array([(chr(b).isalpha() and b < 128) or b >= 128 for b in range(256)])
 _PRINTABLE = np.array([b in (9, 10, 13) or 32 <= b < 127 or b >= 128 for b in range(256)])
 
 
 def is_text(data: np.ndarray) -> bool:
     """Do lines and words mean anything in uint8[n]?"""
-    return bool(len(data)) and _PRINTABLE[data].mean() > 0.95 and 0.1 < _LETTER[data].mean() and bool((data == 10).any())
+    return (
+        bool(len(data)) and _PRINTABLE[data].mean() > 0.95 and _LETTER[data].mean() > 0.1 and bool((data == 10).any())
+    )
 
 
 def _by(place: np.ndarray, costs: np.ndarray, parts: Sequence[str], most: int) -> dict[str, Any]:

@@ -113,7 +113,9 @@ def score(
             row = json.loads(line)
             text = row[field]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise FileError(f"line {number} is no JSON object with a field {field!r}; name another with --field") from None
+            raise FileError(
+                f"line {number} is no JSON object with a field {field!r}; name another with --field"
+            ) from None
         if not isinstance(text, str):
             raise FileError(f"line {number}: {field!r} is no text; name another field with --field")
         data = text.encode("utf-8", "surrogatepass")

@@ -55,7 +55,9 @@ class Calibration:
                 p, z = came / n, 1.96
                 middle, root = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
                 low, high = ((middle + sign * root) / (1 + z * z / n) for sign in (-1, 1))
-                rows.append(dict(events=int(n), predicted=expected / n, observed=p, low=max(low, 0.0), high=high))
+                rows.append(
+                    {"events": int(n), "predicted": expected / n, "observed": p, "low": max(low, 0.0), "high": high}
+                )
         return rows
 
     def error(self) -> float:
@@ -67,7 +69,9 @@ class Calibration:
         n = np.maximum(self.count, 1)
         said, came = self.expected / n, self.came / n
         with np.errstate(divide="ignore", invalid="ignore"):
-            bits = np.nan_to_num(came * np.log2(came / said)) + np.nan_to_num((1 - came) * np.log2((1 - came) / (1 - said)))
+            bits = np.nan_to_num(came * np.log2(came / said)) + np.nan_to_num(
+                (1 - came) * np.log2((1 - came) / (1 - said))
+            )
         return float((self.count * bits).sum())
 
 
@@ -112,7 +116,10 @@ class Probe:
             return []
         mean = self.bits / self.count
         error = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0) / (self.count - 1))
-        return [dict(context=k, bits=float(m), error=float(e)) for k, (m, e) in enumerate(zip(mean, error, strict=True))]
+        return [
+            {"context": k, "bits": float(m), "error": float(e)}
+            for k, (m, e) in enumerate(zip(mean, error, strict=True))
+        ]
 
 
 class Noting(lockstep.Encoding):
