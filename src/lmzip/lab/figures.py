@@ -134,7 +134,7 @@ def curve(figures: dict[str, Any]) -> Callable[[Any], None]:
             axes.plot(middles, found[part], dash, color=colour, label=name)
         axes.set(xlabel="position, bytes", ylabel="bits per byte", ylim=(0, None), xlim=(0, ends[-1]))
         thousands(axes.xaxis)
-        axes.legend(loc="upper right", title=f"shaded: {figures['bits']['mix'] / 8:,.0f} bytes", title_fontsize=10)
+        axes.legend(loc="best", title=f"shaded: {figures['bits']['mix'] / 8:,.0f} bytes", title_fontsize=10)
 
     return draw
 
