@@ -8,6 +8,8 @@ import io
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -231,3 +233,37 @@ def test_the_command(run, tmp_path, monkeypatch, text):
     assert run("report", "book.txt", "-o", "no/x.html").status == 1
     assert run("report", "book.txt", "-o", "x", "--json", "x").status == 2
     assert not Path("x.html").exists()
+
+
+# Apart from the rest
+
+
+def test_noting_kernels_are_kept_apart():
+    """They have the names and the bytecode of the codec's: one in the other's place would be a disaster."""
+    from lmzip.codec import cache, experts
+    from lmzip.lab import notes
+
+    noting = notes.noting_segment()
+    assert noting.py_func.__code__ is experts._code_segment.py_func.__code__
+    assert noting._cache.cache_path != experts._code_segment._cache.cache_path
+    assert Path(cache.kernel_folder()) not in Path(noting._cache.cache_path).parents
+    names = [path.name for path in Path(cache.kernel_folder()).rglob("*")]
+    assert names and not [name for name in names if "noting" in name or "tempered" in name]
+
+
+def test_encode_and_decode_need_nothing_of_the_lab(tmp_path):
+    (tmp_path / "x").write_bytes(b"some text " * 50)
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import toy
+from lmzip.cli import main
+toy.install()
+main(["encode", "x", "-q"])
+main(["decode", "x.lmz", "-o", "y"])
+extra = ("matplotlib", "jinja2", "scipy")
+sys.exit(" ".join(n for n in sys.modules if n.startswith("lmzip.lab.") and n != "lmzip.lab.command" or n in extra) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "y").read_bytes() == (tmp_path / "x").read_bytes()
