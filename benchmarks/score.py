@@ -1,6 +1,6 @@
 """The two uses of `lmzip score`, measured: python -m benchmarks.score CORPUS
 
-CORPUS is the folder of the files in corpus.tsv. Passages of 400 bytes are scored: prose among noise, by bits per byte; a
+CORPUS is the folder of the files in corpus.tsv. Passages of 400 bytes are scored: prose among noise by bits per byte; a
 pool of three kinds, of which one is wanted, by Moore and Lewis' difference under two priors that saw none of them.
 """
 
