@@ -32,6 +32,7 @@ PARTS = {
     "experts": ("experts alone", ORANGE, "--"),
     "model": ("language model alone", GREEN, "-."),
 }
+ALONE = ("as coded", BLUE, "-")  # where there are no parts
 FILES = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "#000000")
 DASHES = ("-", "--", "-.", ":")
 SIZE = (5.2, 3.5)  # inches; as wide as a phone shows without shrinking text much
@@ -130,7 +131,7 @@ def curve(figures: dict[str, Any]) -> Callable[[Any], None]:
         edges = np.concatenate(([0], ends))
         axes.fill_between(edges, np.append(bits, bits[-1:]), step="post", color=BLUE, alpha=0.18, linewidth=0)
         for part in figures["parts"][::-1]:
-            name, colour, dash = PARTS[part]
+            name, colour, dash = PARTS[part] if len(figures["parts"]) > 1 else ALONE
             axes.plot(middles, found[part], dash, color=colour, label=name)
         axes.set(xlabel="position, bytes", ylabel="bits per byte", ylim=(0, None), xlim=(0, ends[-1]))
         thousands(axes.xaxis)
@@ -272,7 +273,7 @@ def place(figures: dict[str, Any], what: str) -> Callable[[Any], None]:
 
     def draw(axes: Any) -> None:
         for part in figures["parts"][::-1]:
-            name, colour, dash = PARTS[part]
+            name, colour, dash = PARTS[part] if len(figures["parts"]) > 1 else ALONE
             axes.plot(found["place"], found[part], dash, color=colour, label=name, marker="o" if what == "word" else "")
         of = "bytes since the line's beginning" if what == "line" else "letters of the word before this one"
         axes.set(xlabel=of, ylabel="bits per byte", ylim=(0, None))
@@ -302,9 +303,10 @@ def sizes(figures: dict[str, Any]) -> Callable[[Any], None]:
 def comparison(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """Sizes that were found, smallest first: lmzip's transcript and its archive, and the others."""
     rows = figures["ledger"]
+    given = ", conditional" if rows["conditional"] else ""
     own = [
-        {"name": "lmzip, archive", "bytes": rows["archive"]},
-        {"name": "lmzip, transcript", "bytes": rows["transcript"]},
+        {"name": f"lmzip, archive{given}", "bytes": rows["archive"]},
+        {"name": f"lmzip, transcript{given}", "bytes": rows["transcript"]},
     ]
     return sorted(own + [row for row in figures["peers"] if row["bytes"] is not None], key=lambda row: row["bytes"])
 

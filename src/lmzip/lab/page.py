@@ -51,7 +51,9 @@ def _file(figures: dict[str, Any], name: str) -> dict[str, Any]:
     if figures["bytes"]:
         add("curve", plots.curve(figures), "bits per byte against position")
         add("cumulative", plots.cumulative(figures), "bytes so far against position")
+    if figures["bytes"] and len(figures["parts"]) > 1:
         add("shares", plots.shares(figures), "bits per byte of each part alone and of the mix", (5.2, 2.0))
+    if figures["bytes"]:
         add("sizes", plots.sizes(figures), "bits per byte of several compressors", (5.2, 0.8 + 0.36 * len(rows)))
     if "contexts" in figures:
         tall = (5.2, 1.0 + 0.235 * len(figures["contexts"]["contexts"]))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import engine
+from ..codec import lockstep
 from ..codec.message import NLL_BITS, Header
 from ..errors import FileError
 from ..sender import encode_frame
@@ -50,7 +51,7 @@ class Scorer:
         self._reset()
         return total
 
-    def look(self) -> None:
+    def keep_rows(self) -> None:
         """Before the model learns from a segment: keep the rows that it will change, once each."""
         contexts = self.state.model.net.contexts[0]
         for order in range(contexts.shape[1]):
@@ -73,29 +74,32 @@ class Scorer:
 
 
 class _Watched:
-    """The predictor as `encode_frame` needs it: no digest is taken, and the scorer sees what is about to be learnt."""
+    """The predictor as `encode_frame` needs it: no digest is taken, and what is about to be learnt over is kept."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
 
     def encode(self, data: np.ndarray) -> Any:
-        encoding, scorer = self.scorer.state.encode(data), self.scorer
-        if scorer._rows:
-            code = encoding._code
+        return _Kept(self.scorer, data) if self.scorer._rows else self.scorer.state.encode(data)
 
-            def noted(*arguments: Any) -> int:
-                length = code(*arguments)
-                scorer.look()
-                return length
-
-            encoding._code = noted
-        return encoding
+    def skip(self, data: np.ndarray) -> None:
+        self.scorer.state.skip(data)
 
     def digest(self) -> bytes:
         return bytes(8)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.scorer.state, name)
+
+class _Kept(lockstep.Encoding):
+    """A frame whose segments tell the scorer before they are learnt."""
+
+    def __init__(self, scorer: Scorer, data: np.ndarray) -> None:
+        super().__init__(scorer.state, data)
+        self.scorer = scorer
+
+    def _code(self, begin: np.ndarray, position: np.ndarray, first: int, count: int) -> int:
+        length = super()._code(begin, position, first, count)
+        self.scorer.keep_rows()
+        return length
 
 
 def score(
