@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${LMZIP_VENV:-.venv}
-bash scripts/setup.sh "$venv" test
+bash scripts/setup.sh "$venv" test,lab
 "$venv/bin/python" -m pytest "$@"

@@ -1,4 +1,4 @@
-"""What numba made of the kernels: no fast-math, no fused or library operations, no signed hashes, doubles only where said."""
+"""What numba made of the kernels: no fast-math, fused or library operations, no signed hashes, few doubles."""
 
 import importlib
 from pathlib import Path

@@ -20,7 +20,7 @@ examples:
 
 Every file is coded once, with notes taken, which takes little longer than encode; then up to 32 KB of it (--sample)
 twice for each context of the experts. The page needs no network and runs no script; all that it draws is in the JSON.
-Plots need matplotlib, pages jinja2: pip install 'lmzip[lab]'.
+Plots need matplotlib, pages jinja2: pip install jinja2 matplotlib scipy.
 """,
     "estimate": """\
 examples:
@@ -163,7 +163,7 @@ def report(args: argparse.Namespace) -> None:
     try:
         from . import figures, page
     except ImportError as error:
-        raise UsageError(f"a report needs what isn't installed: {error}; pip install 'lmzip[lab]'") from error
+        raise UsageError(f"a report needs what isn't installed: {error}; pip install jinja2 matplotlib scipy") from error
     header = _header(args, args.prior)
     told: dict[str, Any] = provenance.about(["lmzip", *args.words])
     told["files"] = []
