@@ -163,7 +163,8 @@ def report(args: argparse.Namespace) -> None:
     try:
         from . import figures, page
     except ImportError as error:
-        raise UsageError(f"a report needs what isn't installed: {error}; pip install jinja2 matplotlib scipy") from error
+        remedy = "pip install jinja2 matplotlib scipy"
+        raise UsageError(f"a report needs what isn't installed: {error}; {remedy}") from error
     header = _header(args, args.prior)
     told: dict[str, Any] = provenance.about(["lmzip", *args.words])
     told["files"] = []
