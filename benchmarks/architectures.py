@@ -1,8 +1,9 @@
 """Transformer, LSTM and n-gram tables in the same exact harness: python -m benchmarks.architectures FILE --bytes N
 
-Codes the beginning of FILE with each language model, mixed with the experts; the model's own code length is kept beside
-that of the mix, and is what it would be without the experts, for they don't train it. Models of the width --profiled then
-tell, having learnt those N bytes, what the bytes behind them cost by distance from where all context was forgotten.
+Codes the beginning of FILE with each language model, mixed with the experts; the model's own code length is kept
+beside that of the mix, and is what it would be without the experts, for they don't train it. Models of the width
+--profiled then tell, having learnt those N bytes, what the bytes behind them cost by distance from where all context
+was forgotten.
 
 Raw figures go to benchmarks/results/NAME.json, run by run (those that are there already are not repeated), figures to
 --folder: NAME-size.svg, NAME-context.svg, NAME-experts.svg, NAME-tables.svg. --draw draws them again.
@@ -11,6 +12,7 @@ Raw figures go to benchmarks/results/NAME.json, run by run (those that are there
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -52,7 +54,7 @@ def profile(state: Any, data: np.ndarray, start: int, pieces: int) -> dict:
 
     lengths = lengths_after_reset(state, data, start, pieces, REACH)
     edges = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, REACH]
-    means = np.stack([lengths[:, first:last].mean(1) for first, last in zip(edges, edges[1:])], 1)
+    means = np.stack([lengths[:, first:last].mean(1) for first, last in itertools.pairwise(edges)], 1)
     error = means.std(0, ddof=1) / np.sqrt(pieces)
     return {"edges": edges, "mean": means.mean(0).tolist(), "error": error.tolist(), "pieces": pieces}
 
@@ -61,11 +63,18 @@ def plan(widths: tuple[int, ...], profiled: int) -> list[dict]:
     """Settings of every run: sizes with the experts; then windows, without."""
     runs: list[dict] = [{"kind": EXPERTS}]
     for width in sorted(widths, key=lambda width: (width != profiled, width)):
-        runs += [{"kind": kind, "tables": tables, "width": width, "window": 64} for kind, tables in KINDS]
+        runs += [_settings(kind, tables, width) for kind, tables in KINDS]
+    for kind, tables in KINDS if profiled in widths else ():
+        if kind != "tables":
+            runs.append(_settings(kind, tables, profiled, layers=2))
     for window in WINDOWS if profiled in widths else ():
         for tables in (True, False):
-            runs.append({"kind": "transformer", "tables": tables, "width": profiled, "window": window, "alone": True})
+            runs.append(_settings("transformer", tables, profiled, window=window) | {"alone": True})
     return runs
+
+
+def _settings(kind: str, tables: bool, width: int, layers: int = 1, window: int = 64) -> dict:
+    return {"kind": kind, "tables": tables, "width": width, "layers": layers, "window": window}
 
 
 def measure(one: dict, data: np.ndarray, count: int, pieces: int, table_bits: int) -> dict:
@@ -133,9 +142,9 @@ def gains(with_: list[tuple[int, float]], without: list[tuple[int, float]]) -> l
     return rows
 
 
-def chosen(result: dict, **settings: Any) -> list[dict]:
+def chosen(result: dict, layers: int = 1, **settings: Any) -> list[dict]:
     """Runs with the experts and these settings, narrow models first."""
-    rows = [row for row in result["runs"] if "mix" in row["bits"] and "width" in row]
+    rows = [row for row in result["runs"] if "mix" in row["bits"] and row.get("layers") == layers]
     rows = [row for row in rows if all(row[key] == value for key, value in settings.items())]
     return sorted(rows, key=lambda row: row["width"])
 
@@ -159,19 +168,19 @@ def structure(result: dict) -> dict[str, dict[str, list[tuple[int, float, float]
 def table(result: dict) -> str:
     """Markdown: a line a model."""
     lines = [
-        "| model | width | trunk, weights | head and bytes | tables | alone, bpb | with experts | experts save | CPU s |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| model | width | layers | trunk, weights | head and bytes | tables | alone, bpb | with experts | CPU s |",
+        "| --- |" + " ---: |" * 8,
     ]
     for kind, tables in KINDS:
-        for row in chosen(result, kind=kind, tables=tables):
-            alone, mixed = bpb(row, "model"), bpb(row, "mix")
+        for row in (row for layers in (1, 2) for row in chosen(result, layers, kind=kind, tables=tables)):
             lines.append(
-                f"| {row['name']} | {row['width']} | {row['trunk']:,} | {row['head']:,} | {row['table_weights']:,} "
-                f"| {alone:.3f} | {mixed:.4f} | {100 * (1 - mixed / alone):.1f} % | {row['cpu']:.0f} |"
+                f"| {row['name']} | {row['width']} | {0 if kind == 'tables' else row['layers']} | {row['trunk']:,} "
+                f"| {row['head']:,} | {row['table_weights']:,} "
+                f"| {bpb(row, 'model'):.3f} | {bpb(row, 'mix'):.4f} | {row['cpu']:.0f} |"
             )
     for row in result["runs"]:
         if row["kind"] == EXPERTS:
-            lines.append(f"| experts alone | | | | | | {bpb(row, 'mix'):.4f} | | {row['cpu']:.0f} |")
+            lines.append(f"| experts alone | | | | | | | {bpb(row, 'mix'):.4f} | {row['cpu']:.0f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -200,7 +209,11 @@ def _draw_sizes(result: dict, style: dict, path: Path) -> None:
             if rows:
                 weights = [row["trunk"] + row["head"] for row in rows]
                 axis.plot(weights, [bpb(row, part) for row in rows], label=rows[0]["name"], **style[rows[0]["name"]])
-        axis.set(title=title, xlabel="weights of trunk, head and byte embedding", ylabel="bits per byte")
+            for row in chosen(result, 2, kind=kind, tables=tables):
+                hollow = style[row["name"]] | {"markerfacecolor": "none", "markersize": 9, "linestyle": ""}
+                axis.plot(row["trunk"] + row["head"], bpb(row, part), **hollow)
+        text = "weights of trunk, head and byte embedding\n(hollow: two layers)"
+        axis.set(title=title, xlabel=text, ylabel="bits per byte")
         figures.ticks(axis, [2e4, 5e4, 1e5, 2e5, 5e5], ["20 K", "50 K", "100 K", "200 K", "500 K"])
     for row in result["runs"]:
         if row["kind"] == EXPERTS:
@@ -244,9 +257,10 @@ def _draw_profiles(result: dict, path: Path) -> None:
     for axis, tables in zip(axes, (True, False), strict=True):
         found = [row for row in rows if row["tables"] == tables]
         order = {"transformer": 0, "lstm": 1, "tables": 2}
+        found = [row for row in found if row["layers"] == 1]
         for row, style in zip(sorted(found, key=lambda row: (order[row["kind"]], row["window"])), figures.STYLES):
             edges, name = row["profile"]["edges"], {"lstm": "LSTM", "tables": "n-gram tables alone"}.get(row["kind"])
-            middles = [(first + 1 + last) / 2 for first, last in zip(edges, edges[1:])]
+            middles = [(first + 1 + last) / 2 for first, last in itertools.pairwise(edges)]
             style = style | {"markersize": 4, "capsize": 2, "linewidth": 1.2, "elinewidth": 0.7}
             label = name or f"transformer, window {row['window']}"
             axis.errorbar(middles, row["profile"]["mean"], row["profile"]["error"], label=label, **style)

@@ -1,4 +1,4 @@
-"""How the figures of the experiments look: legible in print and without colours, the same bytes for the same numbers."""
+"""How the figures of the experiments look: legible in print and without colours; the same numbers, the same bytes."""
 
 from __future__ import annotations
 

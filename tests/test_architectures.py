@@ -1,4 +1,4 @@
-"""Other language models in the codec's harness: the same bits at both ends and on every backend, the right gradients."""
+"""Other language models in the codec's harness: the same bits at both ends and on every backend, right gradients."""
 
 import numpy as np
 import pytest
