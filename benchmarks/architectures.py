@@ -26,7 +26,7 @@ from .run import RESULTS, about, versions
 
 KINDS = (("transformer", True), ("lstm", True), ("tables", True), ("transformer", False), ("lstm", False))
 WIDTHS = (32, 64, 128, 256)
-WINDOWS = (16, 256, 1024)  # of the transformer, besides 64
+WINDOWS = (16, 256)  # of the transformer, besides 64
 POINTS = 64  # of a curve
 REACH = 1024  # bytes from a reset
 EXPERTS = "experts alone"
@@ -60,16 +60,16 @@ def profile(state: Any, data: np.ndarray, start: int, pieces: int) -> dict:
 
 
 def plan(widths: tuple[int, ...], profiled: int) -> list[dict]:
-    """Settings of every run: sizes with the experts; then windows, without."""
+    """Settings of every run: sizes and depths with the experts, windows without."""
     runs: list[dict] = [{"kind": EXPERTS}]
-    for width in sorted(widths, key=lambda width: (width != profiled, width)):
-        runs += [_settings(kind, tables, width) for kind, tables in KINDS]
-    for kind, tables in KINDS if profiled in widths else ():
-        if kind != "tables":
-            runs.append(_settings(kind, tables, profiled, layers=2))
+    runs += [_settings(kind, tables, profiled) for kind, tables in KINDS if profiled in widths]
     for window in WINDOWS if profiled in widths else ():
         for tables in (True, False):
             runs.append(_settings("transformer", tables, profiled, window=window) | {"alone": True})
+    for width in sorted(set(widths) - {profiled}):
+        runs += [_settings(kind, tables, width) for kind, tables in KINDS]
+    if profiled in widths:
+        runs += [_settings(kind, tables, profiled, layers=2) for kind, tables in KINDS if kind != "tables"]
     return runs
 
 
@@ -280,7 +280,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--profiled", type=int, default=128, help="the width of models measured by context (default 128)"
     )
-    parser.add_argument("--pieces", type=int, default=256, help=f"pieces of {REACH} bytes for that (default 256)")
+    parser.add_argument("--pieces", type=int, default=192, help=f"pieces of {REACH} bytes for that (default 192)")
     parser.add_argument("--table-bits", type=int, default=17, help="log2 of the rows of a hashed table (default 17)")
     parser.add_argument("--folder", type=Path, default=figures.FOLDER, help="of the figures (default docs/figures)")
     parser.add_argument("--name", default="architectures", help="of the result files (default architectures)")
