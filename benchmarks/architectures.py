@@ -99,10 +99,8 @@ def run(data: np.ndarray, arguments: argparse.Namespace, path: Path, told: dict)
 
     torch.set_num_threads(1)
     result: dict = json.loads(path.read_text()) if path.exists() else told | {"runs": []}
-    done = [
-        {key: row[key] for key in ("kind", "tables", "width", "window", "alone") if key in row}
-        for row in result["runs"]
-    ]
+    keys = (*_settings("", False, 0), "alone")
+    done = [{key: row[key] for key in keys if key in row} for row in result["runs"]]
     pieces = min(arguments.pieces, (len(data) - arguments.bytes) // REACH)
     for one in plan(arguments.widths, arguments.profiled):
         if one in done:

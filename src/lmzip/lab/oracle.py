@@ -23,15 +23,15 @@ class Oracle(ByPosition):
 
     def predict_segment(self, history: np.ndarray, begin: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:
         """Frequencies of the bytes at `position` …, by what was told."""
-        for b, at in enumerate(position):
-            for t, byte in enumerate(self.told[at : at + count]):
-                self._frequencies[b, t] = self.others
-                self._frequencies[b, t, byte] = WHOLE - 255 * self.others
+        for t in range(count):
+            self.predict_position(history, begin, position, t)
         return self._frequencies[:, :count]
 
     def predict_position(self, history: np.ndarray, begin: np.ndarray, position: np.ndarray, t: int) -> np.ndarray:
-        """The same."""
-        self.predict_segment(history, begin, position, t + 1)
+        """Frequencies [streams, segment, 256], those of position t set."""
+        for b, at in enumerate(position):
+            self._frequencies[b, t] = self.others
+            self._frequencies[b, t, self.told[at + t]] = WHOLE - 255 * self.others
         return self._frequencies
 
     def forget(self) -> None:
