@@ -241,7 +241,7 @@ def _draw_gains(found: dict[str, dict], paths: list[Path]) -> None:
             axis.set_title(group, fontsize=11)
             axis.set(xlabel="bytes coded so far, D")
             figures.ticks(axis, counts[1::2], [figures.size(count) for count in counts[1::2]])
-            axis.set_ylim(bottom=0)
+            axis.axhline(0, color="0.4", linewidth=1)
         axes[0].set_ylabel(title, fontsize=10)
         axes[-1].legend(frameon=False, fontsize=9.5)
         figures.save(figure, path)

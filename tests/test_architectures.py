@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from numba.core.caching import NullCache
 
+from lmzip.codec.learner import RATE
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.product import BACKENDS, Products
 from lmzip.codec.settings import ExpertSettings, ModelSettings
-from lmzip.guard import guarded
-from lmzip.lab import lstm
-from lmzip.lab.architectures import Architecture, bench, code, decode, lengths_after_reset
+from lmzip.guard import guarded, kernel_violations
+from lmzip.lab import architectures, lstm
+from lmzip.lab.architectures import Architecture, code, decode, lengths_after_reset
 from lmzip.lab.lstm import Lstm, LstmLearner, LstmSettings
 
 TEXT = b"It is a truth universally acknowledged, that a single man in possession of a good fortune, " * 30
@@ -24,6 +26,11 @@ ARCHITECTURES = {
     "tables": Architecture("tables", **SMALL),
 }
 each = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+
+
+def bench(architecture, experts=None, *, products="int64", **options):
+    """With products that every machine has: choosing the fastest takes longer than these."""
+    return architectures.bench(architecture, experts, products=products, **options)
 
 
 def assert_equal_states(ours, theirs):
@@ -52,8 +59,8 @@ def test_several_streams_are_read_back(name):
 
 def test_the_transformer_is_the_codecs_own():
     settings = ModelSettings(layers=1, width=32, heads=2, hidden=32, window=16, table_bits=10)
-    ours = bench(ARCHITECTURES["transformer"], EXPERTS, segment=16)
-    theirs = Lockstep(Header(segment=16, frame_size=4096, model=settings, experts=EXPERTS))
+    ours = bench(Architecture("transformer", rate=RATE, **SMALL), EXPERTS, segment=16)
+    theirs = Lockstep(Header(segment=16, frame_size=4096, model=settings, experts=EXPERTS), products="int64")
     assert code(ours, TEXT[:800]) == code(theirs, TEXT[:800])
     assert_equal_states(ours, theirs)
 
@@ -103,6 +110,26 @@ def test_products_keep_to_the_contract():
         assert decode(receiver, code(sender, TEXT[:100])[0], 100) == TEXT[:100]
 
 
+@pytest.mark.portability
+def test_kernels_keep_to_the_contract():
+    found = [function for function in vars(lstm).values() if hasattr(function, "inspect_llvm")]
+    kernels = [function for function in found if function.__module__ == lstm.__name__]
+    for function in kernels:  # compiled afresh: cached ones can't be read
+        function._cache = NullCache()
+    sender, receiver = (bench(Architecture("lstm", width=16, table_bits=8), segment=8) for _ in range(2))
+    assert decode(receiver, code(sender, TEXT[:40])[0], 40) == TEXT[:40]
+    compiled = [function for function in kernels if function.signatures]
+    assert len(compiled) >= 6
+    assert {str(k): lines[:2] for k in compiled if (lines := kernel_violations(k))} == {}
+
+
+def test_the_bits_are_pinned():
+    """What this machine computes is what others did."""
+    state = bench(ARCHITECTURES["lstm"], EXPERTS, segment=16)
+    transcript, _ = code(state, TEXT[:600])
+    assert (len(transcript), state.digest().hex()) == (68, "1087279899f5f35b")
+
+
 def test_the_table_is_the_logistic_function():
     x = np.arange(-1024, 1025) / 64
     assert lstm.SIGMOID[:-1] == pytest.approx(1 / (1 + np.exp(-x)), abs=2**-24)
@@ -111,7 +138,7 @@ def test_the_table_is_the_logistic_function():
 
 def test_sizes_are_those_that_are_counted():
     for architecture in (Architecture("transformer", layers=2, **SMALL), Architecture("lstm", layers=2, **SMALL)):
-        model, _ = architecture.build(1, 16, 0, Products("float32"))
+        model, _ = architecture.build(1, 16, 0, Products("int64"))
         layers = getattr(model, "layers", None) or model.net.blocks
         names = ("input", "recurrent", "out") if architecture.kind == "lstm" else ("qkv", "out", "up", "down")
         assert sum(getattr(layer, name).weight.size for layer in layers for name in names) == architecture.trunk
@@ -157,7 +184,7 @@ def network(p, x, states, cells):
 @pytest.mark.parametrize("past", [0, 32])
 def test_every_gradient_is_that_of_the_code_length(past):
     """Against automatic differentiation in float64; gradients are a tenth of Adam's mean after its first step."""
-    random, products = np.random.default_rng(1), Products("float32")
+    random, products = np.random.default_rng(1), Products("int64")
     model = Lstm(LstmSettings(layers=2, width=64, cells=48, table_bits=8), 1, 32, 1, products)
     learner = LstmLearner(model, products)
 
