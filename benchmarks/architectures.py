@@ -6,7 +6,7 @@ beside that of the mix, and is what it would be without the experts, for they do
 was forgotten.
 
 Raw figures go to benchmarks/results/NAME.json, run by run (those that are there already are not repeated), figures to
---folder: NAME-size.svg, NAME-context.svg, NAME-experts.svg, NAME-tables.svg. --draw draws them again.
+--folder: NAME-size.svg, NAME-context.svg, NAME-reach.svg, NAME-experts.svg, NAME-tables.svg. --draw draws them again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ WINDOWS = (16, 256)  # of the transformer, besides 64
 POINTS = 64  # of a curve
 REACH = 1024  # bytes from a reset
 EXPERTS = "experts alone"
+FIGURES = ("size", "context", "reach", "experts", "tables")
 
 
 def curve(state: Any, data: np.ndarray) -> dict:
@@ -48,15 +49,23 @@ def curve(state: Any, data: np.ndarray) -> dict:
     return {"position": positions, "bits": bits, "cpu": time.process_time() - begin}
 
 
-def profile(state: Any, data: np.ndarray, start: int, pieces: int) -> dict:
-    """Mean and standard error of the bits a byte costs, in bins of the distance from the reset that double."""
-    from lmzip.lab.architectures import lengths_after_reset
+EDGES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, REACH]
 
-    lengths = lengths_after_reset(state, data, start, pieces, REACH)
-    edges = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, REACH]
-    means = np.stack([lengths[:, first:last].mean(1) for first, last in itertools.pairwise(edges)], 1)
-    error = means.std(0, ddof=1) / np.sqrt(pieces)
-    return {"edges": edges, "mean": means.mean(0).tolist(), "error": error.tolist(), "pieces": pieces}
+
+def profile(state: Any, data: np.ndarray, start: int, pieces: int) -> dict:
+    """Bits a byte costs in bins of the distance from a reset, and how many more than with what was before the reset.
+
+    Means over the pieces with standard errors; the second compares the very same bytes.
+    """
+    from lmzip.lab.architectures import lengths_by_distance
+
+    known, forgotten = (lengths_by_distance(state, data, start, pieces, REACH, reset) for reset in (False, True))
+    found: dict = {"edges": EDGES, "pieces": pieces, "known": float(known.mean())}
+    for name, lengths in (("", forgotten), ("excess_", forgotten - known)):
+        bins = np.stack([lengths[:, first:last].mean(1) for first, last in itertools.pairwise(EDGES)], 1)
+        found[f"{name}mean"] = bins.mean(0).tolist()
+        found[f"{name}error"] = (bins.std(0, ddof=1) / np.sqrt(pieces)).tolist()
+    return found
 
 
 def plan(widths: tuple[int, ...], profiled: int) -> list[dict]:
@@ -189,11 +198,12 @@ def draw(result: dict, folder: Path, stem: str) -> list[Path]:
     """All that the runs so far allow."""
     names = [row["name"] for kind, tables in KINDS for row in chosen(result, kind=kind, tables=tables)[:1]]
     style = dict(zip(names, figures.STYLES))
-    paths = [folder / f"{stem}-{what}.svg" for what in ("size", "context", "experts", "tables")]
+    paths = [folder / f"{stem}-{what}.svg" for what in FIGURES]
     if names:
         _draw_sizes(result, style, paths[0])
-        _draw_gains(structure(result), paths[2:])
-    _draw_profiles(result, paths[1])
+        _draw_gains(structure(result), paths[3:])
+    _draw_profiles(result, "", "bits per byte", paths[1])
+    _draw_profiles(result, "excess_", "bits a byte that older context saves", paths[2])
     return [path for path in paths if path.exists()]
 
 
@@ -247,7 +257,7 @@ def _draw_gains(found: dict[str, dict], paths: list[Path]) -> None:
         figures.save(figure, path)
 
 
-def _draw_profiles(result: dict, path: Path) -> None:
+def _draw_profiles(result: dict, what: str, title: str, path: Path) -> None:
     rows = [row for row in result["runs"] if row.get("profile")]
     if not rows:
         return
@@ -261,11 +271,14 @@ def _draw_profiles(result: dict, path: Path) -> None:
             middles = [(first + 1 + last) / 2 for first, last in itertools.pairwise(edges)]
             style = style | {"markersize": 4, "capsize": 2, "linewidth": 1.2, "elinewidth": 0.7}
             label = name or f"transformer, window {row['window']}"
-            axis.errorbar(middles, row["profile"]["mean"], row["profile"]["error"], label=label, **style)
+            axis.errorbar(middles, row["profile"][f"{what}mean"], row["profile"][f"{what}error"], label=label, **style)
         figures.ticks(axis, [1, 4, 16, 64, 256, 1024])
         axis.set(title="with hashed n-gram tables" if tables else "without tables", xlabel="bytes since the reset")
         axis.legend(frameon=False, fontsize=9.5)
-    axes[0].set_ylabel("bits per byte")
+        if what:
+            axis.set_yscale("symlog", linthresh=0.001)
+            axis.set_ylim(bottom=-0.0005)
+    axes[0].set_ylabel(title)
     figures.save(figure, path)
 
 

@@ -12,7 +12,7 @@ from lmzip.codec.product import BACKENDS, Products
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.guard import guarded, kernel_violations
 from lmzip.lab import architectures, lstm
-from lmzip.lab.architectures import Architecture, code, decode, lengths_after_reset
+from lmzip.lab.architectures import Architecture, code, decode, lengths_by_distance
 from lmzip.lab.lstm import Lstm, LstmLearner, LstmSettings
 
 TEXT = b"It is a truth universally acknowledged, that a single man in possession of a good fortune, " * 30
@@ -152,12 +152,24 @@ def test_what_costs_a_byte_by_its_distance_from_a_reset():
     for name in ("transformer", "lstm"):
         state = bench(ARCHITECTURES[name], segment=16)
         code(state, data[:6400].tobytes())
-        lengths = lengths_after_reset(state, data, 6400, 14, 64)
+        lengths = lengths_by_distance(state, data, 6400, 14, 64)
         assert lengths.shape == (14, 64)
         assert lengths[:, 32:].mean() < lengths[:, 0].mean() - 2
         other = data.copy()
         other[: 6400 + 64] ^= 0x55
-        assert (lengths_after_reset(state, other, 6400, 14, 64)[1:] == lengths[1:]).all()
+        assert (lengths_by_distance(state, other, 6400, 14, 64)[1:] == lengths[1:]).all()
+
+
+def test_beyond_its_window_a_transformer_of_one_layer_has_forgotten_and_an_lstm_has_not():
+    """Without a reset the same bytes cost as much, once what was before it has left the window and the n-grams."""
+    data = np.frombuffer(TEXT * 3, np.uint8)
+    for name, within in (("transformer", 16 + 6), ("lstm", 64)):
+        state = bench(ARCHITECTURES[name], segment=16)
+        code(state, data[:6400].tobytes())
+        known, forgotten = (lengths_by_distance(state, data, 6400, 14, 64, reset) for reset in (False, True))
+        differs = (known != forgotten).any(0)
+        assert differs[: within - 6].all()
+        assert not differs[within:].any()
 
 
 # Gradients

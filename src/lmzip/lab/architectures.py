@@ -27,7 +27,8 @@ from ..codec.settings import ExpertSettings, ModelSettings
 from .lstm import Lstm, LstmLearner, LstmSettings, rates
 from .positions import ByPosition
 
-# Of the trunk and head; the best of 1, 2, 4 and 8 times the codec's on 150 KB of text, see docs/experiments.md
+# Of the trunk and head at width 128, the best of 1, 2, 4 and 8 times the codec's on 150 KB of text; at other widths they
+# are divided by the width, after muP (Yang et al. 2021). docs/experiments.md has what was tried.
 RATES = {"transformer": 2 * RATE, "lstm": 4 * RATE, "tables": 4 * RATE}
 
 
@@ -74,7 +75,7 @@ class Architecture:
 
     def build(self, streams: int, segment: int, seed: int, products: Products) -> tuple[Any, Any]:
         """The model and what trains it."""
-        rate = self.rate or RATES[self.kind]
+        rate = self.rate or RATES[self.kind] * 128 / self.width
         bits = self.table_bits if self.tables else ModelSettings.LIMITS["table_bits"][0]
         if self.kind == "transformer":
             heads = max(2, self.width // 64)
@@ -187,12 +188,15 @@ def decode(state: Lockstep, transcript: bytes, length: int) -> bytes:
     return decoding.finish().tobytes()
 
 
-def lengths_after_reset(state: Lockstep, data: np.ndarray, start: int, pieces: int, reach: int) -> np.ndarray:
-    """Bits a byte costs by its distance from where the model forgot all context, float64 [pieces, reach].
+def lengths_by_distance(
+    state: Lockstep, data: np.ndarray, start: int, pieces: int, reach: int, reset: bool = True
+) -> np.ndarray:
+    """Bits that bytes cost by their distance from where the model forgot all context, float64 [pieces, reach].
 
-    `state` has learnt what it has learnt and learns nothing more; piece k is data[start + k · reach …], and before it
-    the model's memory of positions is emptied. No byte before the piece is seen, not by the n-gram tables either.
-    The state can't go on coding after this.
+    `state` has learnt what it has learnt, data[:start] it may be, and learns nothing more; piece k is
+    data[start + k · reach …], and before it the model's memory of positions is emptied. No byte before the piece is
+    seen, not by the n-gram tables either. Without `reset` the same bytes cost what they do with all that was before
+    them. The state can't go on coding after this.
     """
     model: Any = state.model
     if state.streams != 1 or reach % state.segment:
@@ -202,11 +206,13 @@ def lengths_after_reset(state: Lockstep, data: np.ndarray, start: int, pieces: i
     targets = data[start : start + pieces * reach].reshape(pieces, -1, state.segment)
     at = np.arange(state.segment)
     for piece in range(pieces):
-        model.forget()
-        begin = np.array([start + piece * reach])
+        position = np.array([start + piece * reach])
+        begin = position.copy() if reset else np.zeros(1, np.int64)
+        if reset:
+            model.forget()
         for number in range(reach // state.segment):
             first = number * state.segment
-            rows = model.predict_segment(state.history, begin, begin + first, state.segment)[0]
+            rows = model.predict_segment(state.history, begin, position + first, state.segment)[0]
             found[piece, first : first + state.segment] = 24 - np.log2(rows[at, targets[piece, number]])
             model.advance(state.segment)
     return found
