@@ -293,7 +293,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--pieces", type=int, default=192, help=f"pieces of {REACH} bytes for that (default 192)")
     parser.add_argument("--table-bits", type=int, default=17, help="log2 of the rows of a hashed table (default 17)")
-    parser.add_argument("--folder", type=Path, default=figures.FOLDER, help="of the figures (default docs/figures)")
+    parser.add_argument("--folder", type=Path, default=figures.FOLDER, help="of the figures (default docs)")
     parser.add_argument("--name", default="architectures", help="of the result files (default architectures)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the raw figures")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is there")

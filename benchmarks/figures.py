@@ -7,7 +7,7 @@ from typing import Any
 
 from .run import ROOT
 
-FOLDER = ROOT / "docs" / "figures"
+FOLDER = ROOT / "docs"
 # Okabe and Ito's colours, which colour-blind readers tell apart; each with its own marker and dashes
 STYLES = [
     {"color": color, "marker": marker, "linestyle": dashes}

@@ -27,8 +27,8 @@ from ..codec.settings import ExpertSettings, ModelSettings
 from .lstm import Lstm, LstmLearner, LstmSettings, rates
 from .positions import ByPosition
 
-# Of the trunk and head at width 128, the best of 1, 2, 4 and 8 times the codec's on 150 KB of text; at other widths they
-# are divided by the width, after muP (Yang et al. 2021). docs/experiments.md has what was tried.
+# Of the trunk and head at width 128, the best of 1, 2, 4 and 8 times the codec's on 150 KB of text; at other widths
+# they go by 1 / width, after muP (Yang et al. 2021). docs/experiments.md has what was tried.
 RATES = {"transformer": 2 * RATE, "lstm": 4 * RATE, "tables": 4 * RATE}
 
 
