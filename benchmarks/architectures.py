@@ -200,7 +200,8 @@ def draw(result: dict, folder: Path, stem: str) -> list[Path]:
     style = dict(zip(names, figures.STYLES))
     paths = [folder / f"{stem}-{what}.svg" for what in FIGURES]
     if names:
-        _draw_sizes(result, style, paths[0])
+        if len({row["width"] for row in chosen(result)}) > 1:
+            _draw_sizes(result, style, paths[0])
         _draw_gains(structure(result), paths[3:])
     _draw_profiles(result, "", "bits per byte", paths[1])
     _draw_profiles(result, "excess_", "bits a byte that older context saves", paths[2])
@@ -232,7 +233,7 @@ def _draw_sizes(result: dict, style: dict, path: Path) -> None:
 
 
 def _draw_gains(found: dict[str, dict], paths: list[Path]) -> None:
-    titles = ("saved by the experts, % of the model's cost", "saved by the hashed tables, %")
+    titles = ("saved by the experts,\n% of bytes D/2 … D", "saved by the hashed tables,\n% of bytes D/2 … D")
     for (what, curves), path, title in zip(found.items(), paths, titles, strict=True):
         groups: dict[str, list] = {}
         for name, rows in curves.items():
@@ -252,7 +253,7 @@ def _draw_gains(found: dict[str, dict], paths: list[Path]) -> None:
             axis.set(xlabel="bytes coded so far, D")
             figures.ticks(axis, counts[1::2], [figures.size(count) for count in counts[1::2]])
             axis.axhline(0, color="0.4", linewidth=1)
-        axes[0].set_ylabel(title, fontsize=10)
+        axes[0].set_ylabel(title)
         axes[-1].legend(frameon=False, fontsize=9.5)
         figures.save(figure, path)
 
@@ -278,6 +279,10 @@ def _draw_profiles(result: dict, what: str, title: str, path: Path) -> None:
         if what:
             axis.set_yscale("symlog", linthresh=0.001)
             axis.set_ylim(bottom=-0.0005)
+        else:
+            axis.set_yscale("log")
+            axis.set_yticks([2, 3, 4, 6, 8, 12, 16], ["2", "3", "4", "6", "8", "12", "16"])
+            axis.minorticks_off()
     axes[0].set_ylabel(title)
     figures.save(figure, path)
 

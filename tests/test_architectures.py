@@ -127,7 +127,7 @@ def test_the_bits_are_pinned():
     """What this machine computes is what others did."""
     state = bench(ARCHITECTURES["lstm"], EXPERTS, segment=16)
     transcript, _ = code(state, TEXT[:600])
-    assert (len(transcript), state.digest().hex()) == (68, "3c8c9e9dc47d3de7")
+    assert (len(transcript), state.digest().hex()) == (68, "1087279899f5f35b")
 
 
 def test_the_table_is_the_logistic_function():

@@ -28,7 +28,7 @@ from .lstm import Lstm, LstmLearner, LstmSettings, rates
 from .positions import ByPosition
 
 # Of the trunk and head at width 128, the best of 1, 2, 4 and 8 times the codec's on 150 KB of text; at other widths
-# they go by 1 / width, after muP (Yang et al. 2021). docs/experiments.md has what was tried.
+# they go by 1 / width, after muP (Yang et al. 2021), the LSTM's no higher. docs/experiments.md has what was tried.
 RATES = {"transformer": 2 * RATE, "lstm": 4 * RATE, "tables": 4 * RATE}
 
 
@@ -75,7 +75,8 @@ class Architecture:
 
     def build(self, streams: int, segment: int, seed: int, products: Products) -> tuple[Any, Any]:
         """The model and what trains it."""
-        rate = self.rate or RATES[self.kind] * 128 / self.width
+        wider = self.width / 128
+        rate = self.rate or RATES[self.kind] / (max(1, wider) if self.kind == "lstm" else wider)
         bits = self.table_bits if self.tables else ModelSettings.LIMITS["table_bits"][0]
         if self.kind == "transformer":
             heads = max(2, self.width // 64)
