@@ -99,6 +99,7 @@ def measure(one: dict, data: np.ndarray, count: int, pieces: int, table_bits: in
     architecture = Architecture(**settings, table_bits=table_bits)
     state = bench(architecture, None if one.get("alone") else fast.experts)
     row = one | {"name": architecture.name, "trunk": architecture.trunk, "head": architecture.head}
+    row["rate"] = architecture.trunk_rate
     row |= {"table_weights": architecture.table_weights} | curve(state, data[:count])
     return row | ({"profile": profile(state, data, count, pieces)} if pieces else {})
 

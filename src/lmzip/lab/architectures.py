@@ -73,10 +73,15 @@ class Architecture:
         """Room in the hashed tables."""
         return 5 * (self.width << self.table_bits) if self.tables else 0
 
+    @property
+    def trunk_rate(self) -> float:
+        """The optimiser's, for all but the embeddings."""
+        wider = self.width / 128
+        return self.rate or RATES[self.kind] / (max(1, wider) if self.kind == "lstm" else wider)
+
     def build(self, streams: int, segment: int, seed: int, products: Products) -> tuple[Any, Any]:
         """The model and what trains it."""
-        wider = self.width / 128
-        rate = self.rate or RATES[self.kind] / (max(1, wider) if self.kind == "lstm" else wider)
+        rate = self.trunk_rate
         bits = self.table_bits if self.tables else ModelSettings.LIMITS["table_bits"][0]
         if self.kind == "transformer":
             heads = max(2, self.width // 64)
