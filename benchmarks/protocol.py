@@ -352,6 +352,7 @@ def _draw_replay(rows: list[dict], path: Path) -> None:
     axes[0].set(ylabel="transcript, % of that without replay", xlabel="replayed segments a segment")
     axes[1].set(ylabel="CPU time, times that without", xlabel="replayed segments a segment", ylim=(0, None))
     for axis in axes:
+        axis.set_xticks(steps)
         axis.legend(frameon=False, fontsize=9.5)
     figures.save(figure, path)
 
