@@ -8,16 +8,15 @@ docs/science-*.svg. `--draw` runs nothing.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lmzip.lab import charts, laws
+from lmzip.lab import charts, laws, provenance
 from lmzip.lab.scan import Data, Setting, path, run
 
-from .run import RESULTS, ROOT, commit, machine, versions
+from .run import RESULTS, ROOT
 
 MAIN = "enwik8.4M"
 KINDS = ("python-stdlib.3M", "kodim23.ppm", "pcm.wav", "nginxplus_json_logs")
@@ -62,15 +61,8 @@ def main() -> None:
             continue
         done.append(laws.Run(run(data, setting, arguments.runs, tasks)))
         print(f"{data.name} {setting.name}: {done[-1].record['cpu_seconds']} CPU s", file=sys.stderr, flush=True)
-    words = [f"python -m benchmarks.science CORPUS{' --draw' if arguments.draw else ''}"]
-    about = {
-        "command": " ".join(words),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions([]),
-    }
-    write(done, about)
+    words = ["python", "-m", "benchmarks.science", "CORPUS", *(["--draw"] if arguments.draw else [])]
+    write(done, provenance.about(words))
 
 
 def write(runs: list[laws.Run], about: dict) -> None:
