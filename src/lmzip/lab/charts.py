@@ -82,6 +82,10 @@ def _log(axis: Any, low: float, high: float) -> None:
     axis.set_ylim(low * 0.97, high * 1.03)
 
 
+def _which(analysis: dict[str, Any]) -> str:
+    return f"{analysis['data']}, n-gram tables of 2^{analysis['table_bits']} rows"
+
+
 def over_data(runs: list[Run], analysis: dict[str, Any], stem: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
     """Loss against D for every size, each loss in a panel, with the fits carried on to ten times the data."""
     losses = [loss for loss in LOSSES if any(law["loss"] == loss for law in analysis["laws_of_data"])]
@@ -102,7 +106,7 @@ def over_data(runs: list[Run], analysis: dict[str, Any], stem: Path, kinds: Sequ
         axes[0][0].set_ylabel("bits per byte")
         axes[0][0].legend(fontsize=7, title="layers × width", title_fontsize=7)
         figure.suptitle(
-            f"{analysis['data']}: loss against data; lines are fits, dotted where they forecast", fontsize=10
+            f"{_which(analysis)}: loss against data; lines are fits, dotted where they forecast", fontsize=10
         )
         return _save(figure, pyplot, stem, kinds)
 
@@ -124,7 +128,7 @@ def over_size(analysis: dict[str, Any], stem: Path, kinds: Sequence[str] = KINDS
             axis.set(xlabel="N, parameters of the trunk", title=f"{loss} loss")
         axes[0][0].set_ylabel("bits per byte")
         axes[0][0].legend(fontsize=7)
-        figure.suptitle(f"{analysis['data']}: loss against model size", fontsize=10)
+        figure.suptitle(f"{_which(analysis)}: loss against model size", fontsize=10)
         return _save(figure, pyplot, stem, kinds)
 
 
@@ -179,7 +183,7 @@ def over_compute(runs: list[Run], analysis: dict[str, Any], stem: Path, kinds: S
                 label=f"C^{a:.2f}",
             )
         right.legend(fontsize=7)
-        figure.suptitle(f"{analysis['data']}: loss against compute", fontsize=10)
+        figure.suptitle(f"{_which(analysis)}: loss against compute", fontsize=10)
         return _save(figure, pyplot, stem, kinds)
 
 
