@@ -255,7 +255,8 @@ toy.install()
 main(["encode", "x", "-q"])
 main(["decode", "x.lmz", "-o", "y"])
 extra = ("matplotlib", "jinja2", "scipy")
-sys.exit(" ".join(n for n in sys.modules if n.startswith("lmzip.lab.") and n != "lmzip.lab.command" or n in extra) or 0)
+lab = [name for name in sys.modules if name.startswith("lmzip.lab.") and not name.endswith("command")]
+sys.exit(" ".join(lab + [name for name in extra if name in sys.modules]) or 0)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
