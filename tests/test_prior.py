@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import EXPERTS, HEADERS
 
 import lmzip
 from lmzip import engine, limits, pack
 from lmzip.codec.message import Header
-from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.errors import LimitError, MissingPrior, PriorError, UsageError
 from lmzip.limits import Limits
 from lmzip.prior import state, store
@@ -26,14 +26,6 @@ from lmzip.prior.train import Fingerprinted, build, train
 from lmzip.progress import Watch
 from lmzip.receiver import Receiver, Survey
 from lmzip.sender import Sender
-
-MODEL = ModelSettings(layers=2, width=32, heads=1, hidden=32, window=16, table_bits=10)
-EXPERTS = ExpertSettings(slots=64, contexts=0b10111111)
-HEADERS = {
-    "model": Header(segment=16, frame_size=4096, replay=1, model=MODEL),
-    "experts": Header(segment=64, frame_size=4096, experts=EXPERTS),
-    "both": Header(segment=16, frame_size=4096, model=MODEL, experts=EXPERTS),
-}
 
 
 @pytest.fixture(autouse=True)

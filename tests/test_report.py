@@ -14,21 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import HEADERS, MODEL
 
 import lmzip
 from lmzip import presets
 from lmzip.codec.message import Header
-from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.lab import peers, trace
 from lmzip.lab.trace import Calibration
 
-MODEL = ModelSettings(layers=2, width=32, heads=1, hidden=32, window=16, table_bits=10)
-EXPERTS = ExpertSettings(slots=64, contexts=0b10111111)
-HEADERS = {
-    "model": Header(segment=16, frame_size=4096, replay=1, model=MODEL),
-    "experts": Header(segment=64, frame_size=4096, experts=EXPERTS),
-    "both": Header(segment=16, frame_size=4096, model=MODEL, experts=EXPERTS),
-}
 HOSTILE = "<script>alert(1)<b> & 'x' \"y\" $x^2$ {{ 7 * 7 }}\u202e.txt"
 
 
@@ -262,7 +255,8 @@ toy.install()
 main(["encode", "x", "-q"])
 main(["decode", "x.lmz", "-o", "y"])
 extra = ("matplotlib", "jinja2", "scipy")
-sys.exit(" ".join(n for n in sys.modules if n.startswith("lmzip.lab.") and n != "lmzip.lab.command" or n in extra) or 0)
+lab = [name for name in sys.modules if name.startswith("lmzip.lab.") and not name.endswith("command")]
+sys.exit(" ".join(lab + [name for name in extra if name in sys.modules]) or 0)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -7,10 +7,10 @@ import json
 
 import numpy as np
 import pytest
+from small import HEADERS
 
 from lmzip import engine
 from lmzip.codec.message import Header
-from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.lab.score import Scorer, score
 from lmzip.prior import store
 from lmzip.prior.train import train
@@ -18,13 +18,6 @@ from lmzip.progress import Watch
 from lmzip.receiver import Survey
 from lmzip.sender import Sender
 
-MODEL = ModelSettings(layers=2, width=32, heads=1, hidden=32, window=16, table_bits=10)
-EXPERTS = ExpertSettings(slots=64, contexts=0b10111111)
-HEADERS = {
-    "model": Header(segment=16, frame_size=4096, replay=1, model=MODEL),
-    "experts": Header(segment=64, frame_size=4096, experts=EXPERTS),
-    "both": Header(segment=16, frame_size=4096, model=MODEL, experts=EXPERTS),
-}
 PROSE = [
     b"The old lady pulled her spectacles down and looked over them about the room; then she put them up.",
     b"She seldom or never looked through them for so small a thing as a boy; they were her state pair.",

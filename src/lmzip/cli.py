@@ -32,6 +32,7 @@ from .errors import (
 )
 from .files import SUFFIX, Input, Output, create
 from .lab import command as lab
+from .lab import scan_command as scans
 from .prior import command as priors
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -51,6 +52,7 @@ commands, each with a --help of its own:
   score     bits per byte of many texts       lmzip score texts.jsonl
   sample    go on where a file ends           lmzip sample book.txt.lmz
   estimate  from a training curve             lmzip estimate curve.csv --bytes-per-token 4 --code 1M
+  scan      scaling laws of DATA              lmzip scan enwik8                 → scan/
   completion                                  eval "$(lmzip completion bash)"
 
 without a command lmzip takes the options of xz, and says as little:
@@ -119,6 +121,7 @@ example:
 """,
     "prior": priors.HELP[""],
     **lab.HELP,
+    "scan": scans.HELP,
     "completion": """\
 examples:
   eval "$(lmzip completion bash)"             in ~/.bashrc; for zsh the same
@@ -295,6 +298,9 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     priors.add_parsers(prior, _output_options, _limit_options)
     lab.add_parsers(new, sys.modules[__name__])
 
+    scan = new("scan", "Fit scaling laws over data, model size and compute, from runs of the coding loop.")
+    scans.add_options(scan, size, natural)
+
     completion = new("completion", "Print a shell's completion of this command.")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
     return result
@@ -316,7 +322,7 @@ def main(argv: list[str] | None = None) -> int:
     args.words = arguments
     engine.set_prior_path(getattr(args, "prior_path", ""))
     run = {"encode": encode, "decode": decode, "verify": verify, "info": info, "list": listing, "": like_xz}
-    run |= {"completion": completion, "plan": planning, "prior": priors.run}
+    run |= {"completion": completion, "plan": planning, "prior": priors.run, "scan": scans.run}
     run |= {name: functools.partial(lab.run, name) for name in lab.HELP}
     with _failures(args) as status:
         try:
