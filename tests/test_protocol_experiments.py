@@ -21,6 +21,8 @@ BASE = {
     "mixed": Header(segment=16, frame_size=4096, model=MODEL, experts=ExpertSettings(14)),
 }
 
+DOCUMENT = figures.FOLDER / "experiments.md"
+
 
 @pytest.fixture
 def data(text) -> bytes:
@@ -97,10 +99,17 @@ def test_a_table_and_a_figure_are_made_of_the_raw_figures_alone(name, tmp_path):
     pytest.importorskip("matplotlib")
     result = json.loads((RESULTS / f"protocol-{name}.json").read_text())
     assert {"command", "commit", "versions", "machine", "file"} <= result.keys()
-    assert protocol.tabulate(name, result["rows"]).count("\n") >= 4
+    assert protocol.tabulate(name, result["rows"]).strip() in DOCUMENT.read_text("utf-8")
     protocol.draw(name, result["rows"], tmp_path / "figure.svg")
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (figures.FOLDER / f"protocol-{name}.svg").exists()
+
+
+def test_the_table_of_architectures_is_made_of_the_raw_figures():
+    result = json.loads((RESULTS / "architectures.json").read_text())
+    assert {"command", "commit", "versions", "machine"} <= result.keys()
+    assert architectures.table(result).strip() in DOCUMENT.read_text("utf-8")
+    assert all((figures.FOLDER / f"architectures-{what}.svg").exists() for what in architectures.FIGURES)
 
 
 def test_curves_of_architectures_are_read_at_halves():
