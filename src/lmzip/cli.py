@@ -203,8 +203,13 @@ def _encode_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-code", action="store_true", help="leave the decoder out of the archive")
     text = "bytes of original per frame, the unit of integrity (default 1M)"
     group.add_argument("--frame-size", type=size, default=1 << 20, metavar="SIZE", help=text)
-    text = "a prior to build on: its name, digest or file, or auto: the best of those found, if any helps"
+    text = "a prior to build on: its name, digest or file, or auto: the best of those found, if any helps; or the "
+    text += "directory of a language model of transformers"
     group.add_argument("--prior", metavar="PRIOR", help=text)
+    text = "of such a model: the precision of its weights, 8, 12 or 16 bits (default 8)"
+    group.add_argument("--prior-bits", type=int, choices=(8, 12, 16), metavar="BITS", help=text)
+    text = "of such a model: head lets the biases of its output learn the file (default none)"
+    group.add_argument("--adapt", choices=("none", "head"), help=text)
     text = "reset the model in each frame: random access, parallel work with -T, some ratio lost"
     group.add_argument("--independent-frames", action="store_true", help=text)
     group.add_argument("--verify", action="store_true", help="decode the archive before it gets its name")
@@ -535,7 +540,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
         args.preset = presets.LEVELS[args.level]
     prior = priors.choose(args, name, reading)
     if prior is not None:
-        header = priors.store.header(prior, args.frame_size, args.independent_frames)
+        header = priors.header(prior, args)
     else:
         preset = args.preset or ("default" if args.level is None else presets.LEVELS[args.level])
         header = presets.header(
@@ -552,7 +557,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
     with reading(name) as file, writing(args, file, target) as (sink, snapshot, output):
         total = file.size()
         source, overlap = file, None
-        if prior is not None:
+        if prior is not None and not engine.is_foreign(prior):
             overlap = Overlap(prior.fingerprint())
             source = Tap(file, overlap)
         _announce(args, header, total, threads)
@@ -822,7 +827,7 @@ def info(args: argparse.Namespace) -> int:
             if header.prior is not None:
                 from .prior.worth import measure
 
-                if survey.frames:
+                if survey.frames and not engine.is_foreign(engine.find_prior(header.prior)):
                     say(args, "coding up to 1 MiB without the prior, to compare")
                     against = measure(header, survey.frames, original)
     settings = dataclasses.asdict(header)

@@ -45,12 +45,17 @@ def prior_path() -> str:
 
 
 def find_prior(digest: bytes) -> Any:
-    """The prior of this digest, `prior.store.Prior`; raises MissingPrior."""
+    """The prior of this digest, `prior.store.Prior` or `foreign.model.Foreign`; raises MissingPrior."""
     if digest not in _priors or not _priors[digest].path.exists():
         from .prior.store import find
 
         _priors[digest] = find(digest, _prior_path)
     return _priors[digest]
+
+
+def is_foreign(prior: Any) -> bool:
+    """Is it a model of transformers, which brings its own predictor?"""
+    return hasattr(prior, "lockstep")
 
 
 @cache
@@ -86,6 +91,8 @@ def lockstep(header: Header) -> Any:
     older = header.format_version != VERSION
     prior = None if header.prior is None else find_prior(header.prior)
     try:
+        if is_foreign(prior):
+            return _foreign(prior, header)
         two_threads = not older and _threads > 1 and header.model is not None and header.experts is not None
         kind = released.part(header.format_version, "cache").load_lockstep() if older else load(two_threads)
         options = {}
@@ -113,6 +120,18 @@ def lockstep(header: Header) -> Any:
         if "NUMBA_DISABLE_JIT" in str(error):
             raise UsageError(str(error)) from None
         raise
+
+
+def _foreign(prior: Any, header: Header) -> Any:
+    """The predictor of a model of transformers."""
+    from .codec.cache import load_lockstep
+
+    load_lockstep()  # looks at numba's settings
+    _leave_room(3 * ROOM)
+    import torch
+
+    torch.set_num_threads(max(1, _threads))
+    return prior.lockstep(header, _products(_device))
 
 
 def facts() -> dict[str, str]:

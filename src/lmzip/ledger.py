@@ -30,13 +30,17 @@ def shares(state: Any) -> dict[str, int]:
 class PriorCost:
     """What a prior costs in bytes: its file; its corpus's archive without code, from which anyone can rebuild it.
 
-    None: the prior is not here, so nobody can say.
+    None: the prior is not here, so nobody can say; or it is a model of transformers, which no archive rebuilds.
     """
 
     digest: str
     name: str = ""
     stored: int | None = None
     rebuilt: int | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.stored is not None and self.rebuilt is None
 
 
 def prior_cost(header: Header) -> PriorCost | None:
@@ -47,7 +51,7 @@ def prior_cost(header: Header) -> PriorCost | None:
         prior = engine.find_prior(header.prior)
     except PriorError:
         return PriorCost(header.prior.hex())
-    return PriorCost(header.prior.hex(), prior.name, prior.size, prior.manifest.rebuilt)
+    return PriorCost(header.prior.hex(), prior.name, prior.size, prior.rebuilt)
 
 
 @dataclass(frozen=True)
@@ -158,11 +162,12 @@ class Ledger:
         if self.prior:
             name = f"prior {self.prior.digest[:16]}"
             rows.append(row("prior, stored", self.prior.stored, f"{name} {self.prior.name}".rstrip()))
-            rows.append(row("prior, rebuilt", self.prior.rebuilt, "from its corpus's archive"))
+            if not self.prior.is_foreign:
+                rows.append(row("prior, rebuilt", self.prior.rebuilt, "from its corpus's archive"))
         if self.code_left_out:
             rows.append(row("code left out", self.code_left_out))
         rows.append(row("description length", self.description_length, "= archive + prior + code left out"))
-        if self.prior:
+        if self.prior and not self.prior.is_foreign:
             rows.append(row("  prior rebuilt", self.description_length_rebuilt, "the same, with the prior rebuilt"))
         rows += [
             row(f"  {name} alone", value / (8 << NLL_BITS)) for name, value in self.shares.items() if name != "mix"

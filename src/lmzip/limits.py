@@ -41,6 +41,8 @@ def work(header: Header) -> int:
         segment += (3_000_000 + 50 * weights) * (1 + header.replay)  # training steps touch every weight
     if header.experts:
         total += 6000 * header.experts.contexts.bit_count()
+    if header.prior is not None:
+        total += engine.find_prior(header.prior).work
     return total + segment // (header.streams * header.segment)
 
 

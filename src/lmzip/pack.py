@@ -19,6 +19,7 @@ import io
 import sys
 import tokenize
 import zipfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +31,8 @@ EXPERTS, MODEL = {"experts", "mixer", "numeric"}, {"exact", "learner", "model", 
 LEFT_OUT = {"model": {*EXPERTS, "mixed"}, "experts": {*MODEL, "mixed"}, "whole": set()}
 START = "__main__.py"
 LOADER = FOLDER.with_name("prior") / "state.py"  # turns a prior's arrays into a state
+FOREIGN = FOLDER.with_name("foreign")  # predicts by models of transformers
+SENDERS = {"__init__", "tokens", "export"}  # of that what no receiver runs
 
 
 def strip(source: str) -> str:
@@ -160,8 +163,26 @@ def decoder(header: Header) -> bytes:
 
 def needed(header: Header) -> int:
     """Bytes of the code that the receiver of such an archive must run: with a prior, what takes it in as well."""
-    loader = b"" if header.prior is None else bz2.compress(strip(LOADER.read_text("utf-8")).encode())
-    return len(decoder(header)) + len(loader)
+    if header.prior is None:
+        return len(decoder(header))
+    if _is_foreign(header.prior):
+        return len(committed("whole")) + len(squeezed(p for p in FOREIGN.glob("*.py") if p.stem not in SENDERS))
+    return len(decoder(header)) + len(squeezed([LOADER]))
+
+
+def squeezed(paths: Iterable[Path]) -> bytes:
+    """Sources as they would be sent, in one bz2 stream."""
+    return bz2.compress(b"".join(strip(path.read_text("utf-8")).encode() for path in sorted(paths)))
+
+
+def _is_foreign(digest: bytes) -> bool:
+    from . import engine
+    from .errors import PriorError
+
+    try:
+        return engine.is_foreign(engine.find_prior(digest))
+    except PriorError:
+        return False
 
 
 def release(found: bytes) -> str | None:

@@ -6,14 +6,19 @@ import argparse
 import contextlib
 import gc
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import engine
+from .. import engine, presets
+from ..codec.message import Header
 from ..errors import FileError, PriorError, UsageError
 from . import store
+
+if TYPE_CHECKING:
+    from ..foreign.model import Foreign
 
 HELP = {
     "": """\
@@ -262,19 +267,42 @@ def _verify(args: argparse.Namespace) -> None:
 # `encode --prior`
 
 
-def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | None:
+def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | Foreign | None:
     """The prior that `--prior` means, its place known to the engine; None: none was asked for, or none helps."""
     engine.set_prior_path(args.prior_path)
     if args.prior is None:
         return None
     if args.preset == "auto" or args.time is not None:
         raise UsageError("--prior brings its own settings, so there is nothing for --time or --preset auto to choose")
+    if Path(args.prior).is_dir():
+        return _foreign(args)
+    if args.prior_bits is not None or args.adapt is not None:
+        raise UsageError("--prior-bits and --adapt are for models of transformers: --prior DIR")
     if args.prior == "auto":
         return _best(args, name, open_)
     prior = store.named(args.prior, args.prior_path)
     store.check_options(prior, args.preset, args.experts, args.seed, args.replay)
     store.remember(prior, args.prior_path)
     return prior
+
+
+def _foreign(args: argparse.Namespace) -> Foreign:
+    """The model of transformers in the directory --prior, its place known to the engine."""
+    from ..foreign.model import of
+
+    if args.seed is not None or args.replay is not None:
+        raise UsageError("a model of transformers has no --seed and is not trained by --replay; leave them out")
+    found = of(Path(args.prior), args.prior_bits or 8, args.adapt or "none")
+    engine.set_prior_path(f"{found.path}{os.pathsep}{args.prior_path}")
+    return found
+
+
+def header(prior: store.Prior | Foreign, args: argparse.Namespace) -> Header:
+    """The header of an archive with these options that builds on a prior."""
+    if isinstance(prior, store.Prior):
+        return store.header(prior, args.frame_size, args.independent_frames)
+    experts = presets.PRESETS[args.preset or "fast"][1] if args.experts is None else args.experts
+    return prior.header(presets.EXPERTS[experts], args.frame_size, args.independent_frames)
 
 
 SAMPLE = 1 << 14  # bytes of each of the two pieces that decide

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from .. import engine, limits, presets
 from ..codec.message import Header, Reader, VersionError
 from ..errors import MissingPrior, PriorError, UsageError
 from .fingerprint import LENGTH, SAMPLED
+
+if TYPE_CHECKING:
+    from ..foreign.model import Foreign
 
 SUFFIX = ".prior"
 FORMAT = "lmzip-prior"
@@ -110,6 +113,13 @@ class Prior:
     manifest: Manifest
     header: Header  # its settings
     squeezed: dict[str, tuple[str, tuple[int, ...]]]  # type and shape of arrays stored as zlib made them
+
+    work: ClassVar[int] = 0  # operations for every byte, beyond those of the settings
+
+    @property
+    def rebuilt(self) -> int:
+        """Bytes of the archive that it can be rebuilt from."""
+        return self.manifest.rebuilt
 
     @property
     def memory(self) -> int:
@@ -279,15 +289,19 @@ def known(path: str) -> Iterator[Prior]:
                 yield prior
 
 
-def find(wanted: bytes, path: str) -> Prior:
-    """The prior of this digest."""
+def find(wanted: bytes, path: str) -> Prior | Foreign:
+    """The prior of this digest, or the model of transformers."""
     for prior in known(path):
         if prior.digest == wanted:
             return prior
+    from ..foreign.model import find as find_foreign
+
+    if (foreign := find_foreign(wanted, folders(path))) is not None:
+        return foreign
     places = ", ".join(map(str, folders(path)))
     raise MissingPrior(
         f"prior {wanted.hex()} is missing; looked in {places}; name its file or folder with --prior-path, "
-        f"or rebuild it from its corpus's archive with lmzip prior build"
+        f"or rebuild it, if it is one of lmzip, from its corpus's archive with lmzip prior build"
     )
 
 
@@ -346,6 +360,13 @@ def archive_header(
             frame_size=frame_size,
             independent_frames=independent_frames,
         )
+    if os.path.isdir(prior):
+        from ..foreign.model import of
+
+        foreign = of(Path(prior))
+        engine.set_prior_path(f"{foreign.path}{os.pathsep}{prior_path}")
+        chosen = presets.PRESETS[preset or "fast"][1] if experts is None else experts
+        return foreign.header(presets.EXPERTS[chosen], frame_size, independent_frames)
     found = named(os.fspath(prior), prior_path)
     check_options(found, preset, experts, seed, replay)
     remember(found, prior_path)

@@ -1,0 +1,205 @@
+"""The network: tokens in, logits out, in exact arithmetic. Keys and values of a window are a cache, and no more than that.
+
+`logits` serves any number of positions at once. With several rows products go to the fastest exact matrix unit that
+codec/product.py knows, with few to `kernels.multiply`; both give the same integers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import PriorError
+from . import functions, kernels
+from .families import Architecture, Weights
+from .kernels import GELU, RELU, RELU2, f4
+from .tensors import Tensor
+
+FEW = 8  # rows up to which kernels multiply
+ROWS = 128  # most rows at once
+BITS = {8: (1, 127), 12: (2, 2047), 16: (2, 127 * 256)}  # of weights: limbs, and the largest integer
+
+
+class Linear(NamedTuple):
+    """Weights as integers, int8[limbs, outputs, inputs], the scale and the bias of each output."""
+
+    weight: np.ndarray
+    scale: np.ndarray
+    bias: np.ndarray
+
+
+class Layer(NamedTuple):
+    norm: tuple[np.ndarray, np.ndarray]
+    qkv: Linear
+    out: Linear
+    norm2: tuple[np.ndarray, np.ndarray]
+    up: Linear
+    down: Linear
+    keys: np.ndarray  # float32[shared, size, context]
+    values: np.ndarray  # float32[shared, context, size]
+
+
+def quantised(weight: np.ndarray, bias: np.ndarray, bits: int) -> Linear:
+    """Weights float32[outputs, inputs] as integers, a scale for every output, rounded to nearest."""
+    limbs, limit = BITS[bits]
+    made = np.zeros((limbs, *weight.shape), np.int8)
+    most = np.maximum(np.abs(weight).max(1), f4(1e-20))
+    for start in range(0, len(weight), 4096):  # a copy of a part of it at a time
+        rows = slice(start, start + 4096)
+        q = np.rint(weight[rows] * (f4(limit) / most[rows])[:, None]).astype(np.int32)
+        for limb in range(limbs - 1, 0, -1):
+            high = (q + 128) >> 8
+            made[limb, rows] = q - (high << 8)
+            q = high
+        made[0, rows] = q
+    return Linear(made, most / f4(limit), bias)
+
+
+class Network:
+    """A model's layers, and the window whose keys and values it remembers."""
+
+    def __init__(self, made: Architecture, weights: Weights, bits: int, products: str | None = None) -> None:
+        self.made = made
+        context = made.context
+        self.embedding: Tensor = weights.embedding()
+        self.embedding.floats()  # once, to see that all of it is finite
+        self.positions = weights.positions()
+        self.layers = [self._layer(weights, layer, bits) for layer in range(made.layers)]
+        self.norm = weights.norm(None)
+        head, bias = weights.head()
+        self.head = quantised(head.floats(), bias, bits)
+        weights.finish()
+        half = functions.rotations(
+            functions.inverse_frequencies(made.rotary, made.base, made.scaling) if made.rotary else [], context
+        )
+        self.cosines, self.sines = (table.reshape(context, made.rotary // 2) for table in half)
+        kind = made.activation
+        self.table = functions.normal() if kind == GELU else functions.sigmoid() if kind < RELU else np.zeros(2, f4)
+        assert kind <= RELU2
+        self.tokens = np.zeros(0, np.int32)  # whose keys and values are known
+        longest = max(made.width, context, kernels.LANES) + 4
+        self.work, self.steps = np.zeros((2, longest), f4), np.zeros(context + 4, np.int32)
+        self._name, self._unit = products, None
+
+    def _layer(self, weights: Weights, layer: int, bits: int) -> Layer:
+        made = self.made
+        linear = {which: quantised(*weights.linear(layer, which), bits) for which in ("qkv", "out", "up", "down")}
+        keys = np.zeros((made.shared, made.size, made.context), f4)
+        values = np.zeros((made.shared, made.context + 4, made.size), f4)
+        return Layer(
+            weights.norm(layer), linear["qkv"], linear["out"], weights.norm(layer, True), linear["up"], linear["down"],
+            keys, values,
+        )  # fmt: skip
+
+    def logits(self, window: np.ndarray, first: int) -> np.ndarray:
+        """Logits behind window[first], window[first + 1] …, float32[n, vocabulary]; window: int32[n], at most `context`.
+
+        What the last call left in the cache is used as far as the windows begin alike; it changes no bit.
+        """
+        alike = min(len(window), len(self.tokens))
+        differs = np.flatnonzero(self.tokens[:alike] != window[:alike])
+        known = min(int(differs[0]) if len(differs) else alike, first)
+        self.tokens = self.tokens[:known]
+        found = np.zeros((len(window) - first, self.made.vocabulary), f4)
+        for start in range(known, len(window), ROWS):
+            part = window[start : start + ROWS]
+            x = self._forward(part, start)
+            self.tokens = np.concatenate((self.tokens, part)).astype(np.int32)
+            if start + len(part) > first:
+                wanted = max(0, first - start)
+                self._head(x[wanted:], found[start + wanted - first : start + len(part) - first])
+        return found
+
+    def _forward(self, tokens: np.ndarray, start: int) -> np.ndarray:
+        made, rows = self.made, len(tokens)
+        x = self.embedding.floats(tokens)
+        if self.positions is not None:
+            x = x + self.positions[start : start + rows]
+        q, scale = np.zeros((rows, made.width), np.int16), np.zeros(rows, f4)
+        attended = np.zeros((rows, made.heads * made.size), f4)
+        active = np.zeros((rows, made.hidden), f4)
+        for layer in self.layers:
+            self._norm(layer.norm, x, q, scale)
+            qkv = self._multiply(q, scale, layer.qkv)
+            kernels.take_heads(qkv, self.cosines, self.sines, made.heads, start, layer.keys, layer.values)
+            kernels.attend(qkv, made.heads, start, layer.keys, layer.values, self.work, self.steps, attended)
+            y = self._multiply(*_integers(attended), layer.out)
+            if not made.parallel:
+                kernels.add(x, y)
+            self._norm(layer.norm2, x, q, scale)
+            h = self._multiply(q, scale, layer.up)
+            kernels.activate(made.activation, self.table, made.gated, h, active)
+            if made.parallel:
+                kernels.add(x, y)
+            kernels.add(x, self._multiply(*_integers(active), layer.down))
+        return x
+
+    def _head(self, x: np.ndarray, logits: np.ndarray) -> None:
+        q, scale = np.zeros(x.shape, np.int16), np.zeros(len(x), f4)
+        self._norm(self.norm, x, q, scale)
+        self._multiply(q, scale, self.head, logits)
+        if not (kernels.are_finite(x) and kernels.are_finite(logits)):
+            raise PriorError("the model's numbers grow beyond what can be computed; use another model")
+
+    def _norm(self, norm: tuple[np.ndarray, np.ndarray], x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> None:
+        epsilon = f4(self.made.epsilon)
+        if self.made.rms:
+            kernels.rms_norm(x, norm[0], epsilon, self.work, q, scale)
+        else:
+            kernels.layer_norm(x, *norm, epsilon, self.work, q, scale)
+
+    def _multiply(self, q: np.ndarray, scale: np.ndarray, linear: Linear, y: np.ndarray | None = None) -> np.ndarray:
+        if y is None:
+            y = np.empty((len(q), linear.weight.shape[1]), f4)
+        if len(q) <= FEW:
+            kernels.multiply(q, scale, *linear, y)
+        else:
+            halves = np.zeros((2 * len(q), q.shape[1]), np.int8)
+            kernels.split_limbs(q, halves)
+            kernels.combine(self.unit(linear.weight, halves), scale, linear.scale, linear.bias, y)
+        return y
+
+    @property
+    def unit(self) -> Any:
+        """What multiplies matrices; torch is loaded when it is first needed."""
+        if self._unit is None:
+            self._unit = Unit(self._name)
+        return self._unit
+
+
+class Unit:
+    """Exact products of integer matrices by a backend of codec/product.py, the fastest if none is named."""
+
+    def __init__(self, name: str | None) -> None:
+        import torch
+
+        from ..codec.product import Products
+
+        chosen = Products(name)
+        self.torch, self.name, self.call = torch, chosen.backend, chosen.multiply
+        self.operand, self.result = (torch.from_numpy(np.zeros(0, t)).dtype for t in (chosen.operand, chosen.result))
+
+    def __call__(self, weight: np.ndarray, halves: np.ndarray) -> np.ndarray:
+        """int32[limbs, outputs, rows] = weight · halves^T; weight: int8[limbs, outputs, inputs], halves in ±64.
+
+        float32 holds sums of 2,048 products; int32 of all that a model may have, see families.LIMITS.
+        """
+        torch = self.torch
+        limbs, outputs, inputs = weight.shape
+        found = torch.zeros(limbs, outputs, len(halves), dtype=torch.int32)
+        depth = inputs if self.result == torch.int32 else 1920
+        for start in range(0, inputs, depth):
+            right = torch.from_numpy(halves[:, start : start + depth]).to(self.operand).t()
+            for limb in range(limbs):
+                left = torch.from_numpy(weight[limb, :, start : start + depth]).to(self.operand)
+                out = torch.empty(outputs, len(halves), dtype=self.result)
+                self.call(left, right, out)
+                found[limb] += out.to(torch.int32)
+        return found.numpy()
+
+
+def _integers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    q, scale = np.zeros(x.shape, np.int16), np.zeros(len(x), f4)
+    kernels.quantise_rows(x, q, scale)
+    return q, scale

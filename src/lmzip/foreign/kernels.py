@@ -1,0 +1,475 @@
+"""The network's arithmetic, and the walk along the trie that codes a token: everything that numba compiles here.
+
+All of it keeps the contract of codec/exact.py: integers, or float32 + - * / and square roots rounded once, in the order
+written. A row of activations depends on no other row but through keys and values of earlier positions, so a window
+scored at once and the same window position by position give equal bits.
+
+Activations become integers in ±ACTIVATION, weights in ±127 * 256^(limbs - 1), cut into limbs of eight bits. A product
+of both over BLOCK inputs stays inside int32: 8,191 * 128 * 2,048 < 2^31. Longer sums go on in int64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..codec.coder import code_length, decode, decode_bit, decode_target, encode, encode_bit
+from ..codec.exact import (
+    EXP2,
+    ONE,
+    ZERO,
+    exponentials,
+    f4,
+    i4,
+    max_abs,
+    maximum,
+    pairwise_sum,
+    quantise,
+    round_even,
+    sqrt,
+    weighted_rows,
+)
+from ..codec.experts import MIX, MODEL, code_byte
+from ..codec.kernel import heapless, kernel
+from ..codec.symbols import FREQUENCY_BITS
+from .functions import NORMAL_REACH, SIGMOID_REACH, STEPS
+
+ACTIVATION = f4(8191)  # limit of quantised activations: two limbs of ±64 * 128 and ±64
+BLOCK = 2048
+LANES = 16  # of ordered sums
+GELU_NEW, GELU, SILU, QUICK_GELU, RELU, RELU2 = range(6)
+_HUGE = f4(1e30)
+_STEPS, _SIGMOID_REACH, _NORMAL_REACH = f4(STEPS), f4(SIGMOID_REACH), f4(NORMAL_REACH)
+_FAR, _LINEAR, _CUBIC, _QUICK = f4(64), f4(1.5957691216057308), f4(0.07135481282553216), f4(1.702)
+_LOG2E = f4(5909.278887481194)  # 4096 / ln 2
+_INDEX, _12 = i4(4095), i4(12)
+_LOWEST_WEIGHT = f4(32 * 4096)
+BIAS_BITS = 24  # an adapted bias counts 2^-24 nat
+_BIAS_UNIT, _BIAS_LIMIT = f4(2.0**-BIAS_BITS), i4(1 << 29)
+END_BITS, FLAG_BITS = np.uint64(28), np.uint64(16)
+_BITS, _0, _1, _8 = np.uint64(FREQUENCY_BITS), np.uint64(0), np.uint64(1), np.uint64(8)
+
+
+# The network
+
+
+@heapless
+def layer_norm(x, gain, bias, epsilon, work, q, scale):
+    """q, scale = (x - mean) / sqrt(variance + epsilon) * gain + bias as integers; x: float32[rows, width].
+
+    work: float32[2, at least width]. Sums go over LANES lanes, then over those in halves.
+    """
+    width = f4(x.shape[1])
+    y, lanes = work[0, : x.shape[1]], work[1, :LANES]
+    for t in range(x.shape[0]):
+        row = x[t]
+        _fill_lanes(row, lanes)
+        mean = pairwise_sum(lanes, LANES) / width
+        for k in range(row.shape[0]):
+            y[k] = row[k] - mean
+        _fill_squares(y, lanes)
+        factor = ONE / sqrt(pairwise_sum(lanes, LANES) / width + epsilon)
+        for k in range(row.shape[0]):
+            y[k] = (y[k] * factor) * gain[k] + bias[k]
+        scale[t] = quantise(y, q[t], ACTIVATION)
+
+
+@heapless
+def rms_norm(x, gain, epsilon, work, q, scale):
+    """q, scale = x / sqrt(mean(x²) + epsilon) * gain as integers."""
+    width = f4(x.shape[1])
+    y, lanes = work[0, : x.shape[1]], work[1, :LANES]
+    for t in range(x.shape[0]):
+        row = x[t]
+        _fill_squares(row, lanes)
+        factor = ONE / sqrt(pairwise_sum(lanes, LANES) / width + epsilon)
+        for k in range(row.shape[0]):
+            y[k] = (row[k] * factor) * gain[k]
+        scale[t] = quantise(y, q[t], ACTIVATION)
+
+
+@heapless
+def _fill_lanes(row, lanes):
+    for j in range(LANES):
+        lanes[j] = ZERO
+    whole = row.shape[0] & ~15
+    for i in range(0, whole, LANES):
+        for j in range(LANES):
+            lanes[j] = lanes[j] + row[i + j]
+    for j in range(row.shape[0] - whole):
+        lanes[j] = lanes[j] + row[whole + j]
+
+
+@heapless
+def _fill_squares(row, lanes):
+    for j in range(LANES):
+        lanes[j] = ZERO
+    whole = row.shape[0] & ~15
+    for i in range(0, whole, LANES):
+        for j in range(LANES):
+            lanes[j] = lanes[j] + row[i + j] * row[i + j]
+    for j in range(row.shape[0] - whole):
+        lanes[j] = lanes[j] + row[whole + j] * row[whole + j]
+
+
+@heapless
+def quantise_rows(x, q, scale):
+    """Rows as integers, each with its own scale."""
+    for t in range(x.shape[0]):
+        scale[t] = quantise(x[t], q[t], ACTIVATION)
+
+
+@heapless
+def multiply(q, scale, weight, weight_scale, bias, y):
+    """y = (q · weight^T) * scales + bias; q: int16[rows, K], weight: int8[limbs, N, K], y: float32[rows, N]."""
+    limbs, outputs, inputs = weight.shape
+    for t in range(q.shape[0]):
+        row, s = q[t], scale[t]
+        for n in range(outputs):
+            total = np.int64(0)
+            for limb in range(limbs):
+                total = total * np.int64(256) + _dot(row, weight[limb, n])
+            y[t, n] = f4(total) * (s * weight_scale[n]) + bias[n]
+
+
+@heapless
+def _dot(a, b):
+    total = np.int64(0)
+    for start in range(0, a.shape[0], BLOCK):
+        part = i4(0)
+        for k in range(start, min(start + BLOCK, a.shape[0])):
+            part += i4(a[k]) * i4(b[k])
+        total += np.int64(part)
+    return total
+
+
+@heapless
+def split_limbs(q, halves):
+    """int16[rows, K] in ±8191 as int8[2 * rows, K] in ±64: q = 128 * halves[row] + halves[rows + row]."""
+    rows = q.shape[0]
+    for t in range(rows):
+        for k in range(q.shape[1]):
+            value = i4(q[t, k])
+            high = (value + i4(64)) >> i4(7)
+            halves[t, k] = np.int8(high)
+            halves[rows + t, k] = np.int8(value - (high << i4(7)))
+
+
+@heapless
+def combine(products, scale, weight_scale, bias, y):
+    """What `multiply` gives, from products int32[limbs, N, 2 * rows] of a weight's limbs with those of the rows."""
+    limbs, outputs, rows = products.shape[0], products.shape[1], y.shape[0]
+    for first in range(0, outputs, 16):
+        for t in range(rows):
+            s = scale[t]
+            for n in range(first, min(first + 16, outputs)):
+                total = np.int64(0)
+                for limb in range(limbs):
+                    part = np.int64(products[limb, n, t]) * np.int64(128) + np.int64(products[limb, n, rows + t])
+                    total = total * np.int64(256) + part
+                y[t, n] = f4(total) * (s * weight_scale[n]) + bias[n]
+
+
+@heapless
+def take_heads(qkv, cosines, sines, heads, start, keys, values):
+    """Turn queries and keys of rows by their positions start … (no rotation: tables of no columns), keep keys and values.
+
+    qkv: float32[rows, (heads + 2 * kv) * size]; keys: float32[kv, size, context]; values: float32[kv, context, size].
+    """
+    shared, size, half = keys.shape[0], keys.shape[1], cosines.shape[1]
+    for t in range(qkv.shape[0]):
+        for head in range(heads + shared):
+            row = qkv[t, head * size : (head + 1) * size]
+            for k in range(half):
+                a, b, c, s = row[k], row[half + k], cosines[start + t, k], sines[start + t, k]
+                row[k] = a * c - b * s
+                row[half + k] = b * c + a * s
+        for head in range(shared):
+            key = qkv[t, (heads + head) * size : (heads + head + 1) * size]
+            value = qkv[t, (heads + shared + head) * size : (heads + shared + head + 1) * size]
+            for k in range(size):
+                keys[head, k, start + t] = key[k]
+                values[head, start + t, k] = value[k]
+
+
+@heapless
+def attend(qkv, heads, start, keys, values, work, steps, y):
+    """Attention of rows at positions start … over themselves and all before; y: float32[rows, heads * size].
+
+    work: float32[1, context + 4]; steps: int32[context]. Sums run over positions four at a time, counted from the
+    window's first; those of the last four that are not there yet weigh 0.
+    """
+    shared, size = keys.shape[0], keys.shape[1]
+    group = heads // shared
+    sharpness = ONE / sqrt(f4(size))
+    for t in range(qkv.shape[0]):
+        count = start + t + 1
+        padded = (count + 3) & ~3
+        a, e = work[0, :count], steps[:count]
+        for head in range(heads):
+            query = qkv[t, head * size : (head + 1) * size]
+            for k in range(size):
+                query[k] = query[k] * sharpness
+            weighted_rows(query, keys[head // group], 0, a)
+            total = f4(exponentials(a, e, EXP2))
+            for w in range(count):
+                a[w] = f4(e[w]) / total
+            for w in range(count, padded):
+                work[0, w] = ZERO
+            weighted_rows(work[0, :padded], values[head // group, :padded], 0, y[t, head * size : (head + 1) * size])
+
+
+@heapless
+def add(x, y):
+    """x = x + y."""
+    for t in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            x[t, k] = x[t, k] + y[t, k]
+
+
+@heapless
+def _distribution(table, reach, x):
+    """A symmetric distribution function between its table's entries, in straight lines."""
+    z = abs(x)
+    z = (z if z < reach else reach) * _STEPS
+    i = i4(z)
+    low = table[np.uint32(i)]
+    value = low + (table[np.uint32(i + i4(1))] - low) * (z - f4(i))
+    return value if x >= ZERO else ONE - value
+
+
+@heapless
+def activate(kind, table, gated, h, y):
+    """y = activation(h), or with `gated` activation(first half of h) * second half, row by row."""
+    width = y.shape[1]
+    for t in range(h.shape[0]):
+        for k in range(width):
+            x = h[t, k]
+            if kind == GELU_NEW:
+                near = min(max(x, -_FAR), _FAR)
+                value = x * _distribution(table, _SIGMOID_REACH, near * (_LINEAR + _CUBIC * (near * near)))
+            elif kind == GELU:
+                value = x * _distribution(table, _NORMAL_REACH, x)
+            elif kind == SILU:
+                value = x * _distribution(table, _SIGMOID_REACH, x)
+            elif kind == QUICK_GELU:
+                value = x * _distribution(table, _SIGMOID_REACH, x * _QUICK)
+            else:
+                value = x if x > ZERO else ZERO
+                if kind == RELU2:
+                    value = value * value
+            y[t, k] = value * h[t, width + k] if gated else value
+
+
+@heapless
+def are_finite(x):
+    """Is no number of float32[rows, n] beyond 10^30, infinite or none?"""
+    for t in range(x.shape[0]):
+        if not max_abs(x[t]) < _HUGE:
+            return False
+    return True
+
+
+# Tokens
+
+
+@heapless
+def accumulate(logits, order, bias, work, sums):
+    """sums[i] = the weights of the first i tokens in the table's order, int64[n + 1]; order: their ids, int32[n].
+
+    A weight is 2^32 * exp(logit - largest logit), rounded down, at least 1. bias: int32[n], or of no elements.
+    """
+    count = order.shape[0]
+    g = work[:count]
+    for i in range(count):
+        g[i] = logits[order[i]]
+    if bias.shape[0] > 0:
+        for i in range(count):
+            g[i] = g[i] + f4(bias[i]) * _BIAS_UNIT
+    most = maximum(g)
+    for i in range(count):
+        distance = (most - g[i]) * _LOG2E
+        g[i] = round_even(distance if distance < _LOWEST_WEIGHT else _LOWEST_WEIGHT)
+    total = np.int64(0)
+    sums[0] = total
+    for i in range(count):
+        steps = i4(g[i])
+        weight = (np.int64(EXP2[np.uint32(steps & _INDEX)]) << np.int64(8)) >> np.int64(steps >> _12)
+        total += max(weight, np.int64(1))
+        sums[i + 1] = total
+
+
+@heapless
+def learn_bias(bias, sums, chosen, rate):
+    """One step of gradient descent on the biases: bias -= rate / 1024 * (probability - chosen), in 2^-24 nat."""
+    count = bias.shape[0]
+    shift = np.int64(0)
+    while sums[count] >> shift >= np.int64(1 << 38):
+        shift += np.int64(1)
+    share = np.int64(1 << 62) // (sums[count] >> shift) >> np.int64(14)  # 2^48 / total
+    for i in range(count):
+        probability = ((sums[i + 1] >> shift) - (sums[i] >> shift)) * share >> np.int64(24)  # 2^-24
+        if i == chosen:
+            probability -= np.int64(1 << 24)
+        value = np.int64(bias[i]) - (probability * rate >> np.int64(10))
+        bias[i] = i4(min(max(value, np.int64(-_BIAS_LIMIT)), np.int64(_BIAS_LIMIT)))
+
+
+@heapless
+def _byte_frequencies(trie, sums, node, own, f):
+    """Frequencies of the byte behind `node`, given that the token goes on; uint32[256], sum 2^24, each positive."""
+    total = sums[trie.stop[node]] - sums[trie.start[node]] - own
+    shift = np.int64(0)
+    while total >> shift >= np.int64(1 << 31):
+        shift += np.int64(1)
+    share = (np.int64((1 << FREQUENCY_BITS) - 256) << np.int64(28)) // ((total >> shift) + np.int64(1))
+    for b in range(256):
+        f[b] = np.uint32(1)
+    left, best = np.int64((1 << FREQUENCY_BITS) - 256), np.int64(0)
+    for child in range(trie.child[node], trie.child[node + 1]):
+        b = np.int64(trie.byte[child])
+        value = ((sums[trie.stop[child]] - sums[trie.start[child]]) >> shift) * share >> np.int64(28)
+        f[b] += np.uint32(value)
+        left -= value
+        if f[b] > f[best] or child == trie.child[node]:
+            best = b
+    f[best] += np.uint32(left)
+
+
+@heapless
+def _code_direct(history, at, f, state, message, decoding):
+    """One byte by its frequencies alone; returns its code length."""
+    start, byte = _0, np.int64(history[at])
+    if decoding:
+        target, byte = decode_target(state, _BITS), np.int64(0)
+        while start + np.uint64(f[byte]) <= target:
+            start += np.uint64(f[byte])
+            byte += 1
+        decode(state, message, start, np.uint64(f[byte]), _BITS)
+        history[at] = byte
+    else:
+        for b in range(byte):
+            start += np.uint64(f[b])
+        encode(state, message, start, np.uint64(f[byte]), _BITS)
+    return code_length(np.uint64(f[byte]), _BITS)
+
+
+@heapless
+def _code_choice(one, bits, choice, state, message, decoding):
+    """A binary choice whose probability of being 1 is one / 2^bits; returns it and its code length."""
+    if decoding:
+        choice = np.int64(decode_bit(state, message, one, bits))
+    else:
+        encode_bit(state, message, one, bits, np.uint64(choice))
+    size = one if choice == 1 else (_1 << bits) - one
+    return choice, code_length(size, bits)
+
+
+@kernel
+def code_token(trie, sums, chosen, flags, f, experts, history, i, state, message, decoding, numbers):
+    """Write or read one token, its first byte at position i of the history.
+
+    chosen: the encoder's token, its place in the table's order; -1: an escape, of one byte. flags: int64[2], how often
+    tokens and escapes came so far; of no elements where every byte is a token. f: uint32[1, 256]. experts: their State,
+    or None. Returns place (or -1), bytes and code length; the decoder gets -1 as well for what no encoder writes.
+    """
+    ring = history.shape[0] - 1
+    length = np.int64(0)
+    if flags.shape[0] > 0:
+        all_, escapes = flags[0] + flags[1], flags[1]
+        one = np.uint64(((2 * escapes + 1) << np.int64(FLAG_BITS)) // (2 * all_ + 2))
+        one = min(max(one, _1), (_1 << FLAG_BITS) - _1)
+        escape, cost = _code_choice(one, FLAG_BITS, np.int64(chosen < 0), state, message, decoding)
+        length += cost
+        flags[escape] += 1
+        if flags[0] + flags[1] > 1024:
+            flags[0], flags[1] = flags[0] >> 1, flags[1] >> 1
+        if experts is not None:
+            experts.ledger[MIX] += cost
+            experts.ledger[MODEL] += cost
+        if escape == 1:
+            for b in range(256):
+                f[0, b] = np.uint32((1 << FREQUENCY_BITS) // 256)
+            if experts is not None:
+                before = experts.ledger[MIX]
+                code_byte(experts, history, i, f, 0, state, message, decoding, numbers)
+                length += experts.ledger[MIX] - before
+            else:
+                length += _code_direct(history, i & ring, f[0], state, message, decoding)
+            return np.int64(-1), np.int64(1), length
+    node, depth = np.int64(0), np.int64(0)
+    while True:
+        first = trie.start[node]
+        own, goes_on = np.int64(0), trie.child[node + 1] > trie.child[node]
+        if trie.ends[node]:
+            if not goes_on:
+                return np.int64(first), depth, length
+            own = sums[first + 1] - sums[first]
+            total = sums[trie.stop[node]] - sums[first]
+            one = np.uint64((own << np.int64(END_BITS)) // total)
+            one = min(max(one, _1), (_1 << END_BITS) - _1)
+            end, cost = _code_choice(one, END_BITS, np.int64(first == chosen), state, message, decoding)
+            length += cost
+            if experts is not None:
+                experts.ledger[MIX] += cost
+                experts.ledger[MODEL] += cost
+            if end == 1:
+                return np.int64(first), depth, length
+        _byte_frequencies(trie, sums, node, own, f[0])
+        if experts is not None:
+            before = experts.ledger[MIX]
+            code_byte(experts, history, i + depth, f, 0, state, message, decoding, numbers)
+            length += experts.ledger[MIX] - before
+        else:
+            length += _code_direct(history, (i + depth) & ring, f[0], state, message, decoding)
+        byte = history[(i + depth) & ring]
+        depth += 1
+        child, last = np.int64(trie.child[node]), np.int64(trie.child[node + 1])
+        while child < last and trie.byte[child] != byte:
+            child += 1
+        if child == last:
+            return np.int64(-1), depth, length
+        node = child
+
+
+@kernel
+def longest_match(trie, data, at):
+    """Place and length of the longest token that data[at:] begins with; -1, 1 where none does."""
+    node, depth, place, length = np.int64(0), np.int64(0), np.int64(-1), np.int64(1)
+    while at + depth < data.shape[0]:
+        child, last = np.int64(trie.child[node]), np.int64(trie.child[node + 1])
+        while child < last and trie.byte[child] != data[at + depth]:
+            child += 1
+        if child == last:
+            break
+        node, depth = child, depth + 1
+        if trie.ends[node]:
+            place, length = np.int64(trie.start[node]), depth
+    return place, length
+
+
+@kernel
+def build_trie(text, begin, start, stop, byte, ends, child):
+    """Fill in the nodes of a trie breadth first; returns how many there are.
+
+    text: uint8, the tokens' bytes one behind the other in order; begin: int64[n + 1], where each begins.
+    """
+    depths = np.zeros(start.shape[0], np.int32)
+    count, node = 1, 0
+    start[0], stop[0], ends[0] = 0, begin.shape[0] - 1, 0
+    while node < count:
+        child[node] = count
+        depth, i = depths[node], start[node]
+        if ends[node]:
+            i += 1
+        while i < stop[node]:
+            b = text[begin[i] + depth]
+            j = i
+            while j < stop[node] and text[begin[j] + depth] == b:
+                j += 1
+            start[count], stop[count], byte[count], depths[count] = i, j, b, depth + 1
+            ends[count] = begin[i + 1] - begin[i] == depth + 1
+            count += 1
+            i = j
+        node += 1
+    child[count] = count
+    return count

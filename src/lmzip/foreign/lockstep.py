@@ -1,0 +1,169 @@
+"""The loop that sender and receiver share when a model of transformers predicts: token by token, within it byte by byte.
+
+A token is coded as a walk along the trie of all tokens' bytes: at a node that is a token itself and goes on, whether it
+ends there; else the next byte, by the model's weight of each. With experts every such byte is mixed with what they
+predict, so the archive adapts to its file; without them a token costs -log2 of its probability. The sender predicts as
+many tokens at once as it likes, the receiver one after the other.
+
+A window holds `context` tokens at most. When it is full the older half goes, and the rest is read anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..codec.lockstep import Decoding, Encoding, Lockstep
+from ..codec.message import Header
+from . import kernels
+from .inference import Network
+from .table import LONGEST
+
+if TYPE_CHECKING:
+    from .model import Foreign
+
+BATCH = 128  # tokens that the sender predicts at once
+RATE = 20  # of biases: so many 1024ths of the gradient
+
+
+class Context:
+    """What a foreign model knows of the data: the tokens in its window, how often bytes had to be escaped, biases."""
+
+    def __init__(self, foreign: Foreign) -> None:
+        made = foreign.made
+        self.start = made.start if made.start is not None else 0
+        self.unknown = made.unknown if made.unknown is not None else self.start
+        self.window = np.zeros(made.context, np.int32)
+        self.count = np.zeros(1, np.int64)
+        self.flags = np.zeros(0 if foreign.table.complete else 2, np.int64)
+        self.bias = np.zeros(len(foreign.table.order) if foreign.adapt else 0, np.int32)
+        self.watched = np.zeros(1, np.int64)  # up to where the experts were last told to look
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a window anew."""
+        self.window[0], self.count[0] = self.start, 1
+
+    def make_room(self) -> int:
+        """Tokens that the window takes before it is full; at least one."""
+        half = len(self.window) // 2
+        if self.count[0] == len(self.window):
+            self.window[:half] = self.window[-half:].copy()
+            self.count[0] = half
+        return len(self.window) - int(self.count[0])
+
+    def append(self, token: int) -> None:
+        self.window[self.count[0]] = token
+        self.count[0] += 1
+
+    @property
+    def known(self) -> np.ndarray:
+        return self.window[: self.count[0]]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        names = ("window", "count", "flags", "bias", "watched")
+        return {name: getattr(self, name) for name in names}
+
+
+class ForeignLockstep(Lockstep):
+    """A Lockstep whose model is a foreign one; the same interface."""
+
+    def __init__(self, header: Header, foreign: Foreign, network: Network) -> None:
+        from ..codec.experts import Experts
+        from ..codec.lockstep import HISTORY_BITS
+
+        if header.streams != 1 or header.model is not None or header.replay:
+            raise ValueError("a foreign model codes a single stream, alone or with experts")
+        self.header, self.streams, self.segment = header, 1, header.segment
+        self.history = np.zeros(1 << HISTORY_BITS, np.uint8)
+        self._position = np.zeros(1, np.int64)
+        self.foreign, self.network = foreign, network
+        self.learner = None
+        self.context = self.model = Context(foreign)  # type: ignore[assignment]
+        self.experts = None if header.experts is None else Experts(header.experts, True)
+        self._sums = np.zeros(len(foreign.table.order) + 1, np.int64)
+        self._work = np.zeros(len(foreign.table.order), np.float32)
+        self._frequencies = np.zeros((1, 256), np.uint32)
+        self._numbers: np.ndarray | None = None
+
+    def encode(self, data: np.ndarray) -> TokenEncoding:
+        return TokenEncoding(self, data)
+
+    def decode(self, transcript: np.ndarray, length: int) -> TokenDecoding:
+        return TokenDecoding(self, transcript, length)
+
+    def code(
+        self, logits: np.ndarray, at: int, chosen: int, state: np.ndarray, message: np.ndarray, decoding: bool
+    ) -> tuple[int, int]:
+        """Write or read one token at a position, learn from it; returns its bytes and its code length."""
+        context, experts, order = self.context, self.experts, self.foreign.table.order
+        if experts is not None and at >= context.watched[0]:
+            self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
+            context.watched[0] = at + self.segment
+        kernels.accumulate(logits, order, context.bias, self._work, self._sums)
+        place, size, length = kernels.code_token(
+            self.foreign.trie, self._sums, chosen, context.flags, self._frequencies,
+            None if experts is None else experts.state, self.history, at, state, message, decoding, self._numbers,
+        )  # fmt: skip
+        if len(context.bias) and place >= 0:
+            kernels.learn_bias(context.bias, self._sums, place, RATE)
+        context.append(int(order[place]) if place >= 0 else context.unknown)
+        return size, length
+
+
+class TokenEncoding(Encoding):
+    """A frame on its way into a transcript; tokens don't cross frames."""
+
+    lockstep: ForeignLockstep
+
+    def __init__(self, lockstep: ForeignLockstep, data: np.ndarray) -> None:
+        super().__init__(lockstep, data)
+        self._places, self._ends = lockstep.foreign.tokens.cut(data.tobytes())
+
+    def advance(self, segments: int = 1) -> None:
+        here = self.lockstep
+        goal = min(self.length, self.position + segments * here.segment)
+        while self.position < goal:
+            self._code_batch()
+        if self.done:
+            here._position[0] = self._start + self.length
+
+    def _code_batch(self) -> None:
+        here, context = self.lockstep, self.lockstep.context
+        first = int(np.searchsorted(self._ends, self.position, "right"))
+        count = min(BATCH, len(self._ends) - first, context.make_room())
+        places = self._places[first : first + count]
+        ids = np.where(places >= 0, here.foreign.table.order[places], context.unknown).astype(np.int32)
+        known = context.known
+        logits = here.network.logits(np.concatenate((known, ids[:-1])), len(known) - 1)
+        at, stop = self._start + self.position, int(self._ends[first + count - 1])
+        here.put(at, self._data[self.position : stop])
+        self._make_room(stop - self.position)
+        for k in range(count):
+            size, length = here.code(logits[k], at, int(places[k]), self._state, self._message, False)
+            at += size
+            self.nll += length
+        self.position = stop
+
+
+class TokenDecoding(Decoding):
+    """A frame on its way out of its transcript."""
+
+    lockstep: ForeignLockstep
+
+    def advance(self, segments: int = 1) -> None:
+        here, context = self.lockstep, self.lockstep.context
+        goal = min(self.length, self.position + segments * here.segment)
+        while self.position < goal:
+            context.make_room()
+            known = context.known
+            logits = here.network.logits(known, len(known) - 1)
+            at = self._start + self.position
+            size, length = here.code(logits[0], at, 0, self._state, self._message, True)
+            self.nll += length
+            size = min(size, self.length - self.position)  # no encoder goes beyond the frame's end
+            self.data[self.position : self.position + size] = here.take(at, size)
+            self.position += size
+        if self.done:
+            here._position[0] = self._start + self.length

@@ -1,0 +1,207 @@
+"""A directory of transformers as a prior: config.json, safetensors, tokenizer.json; no code of it is run, no pickle read.
+
+It is known by a digest of everything that bears on a prediction: the version of the arithmetic, the architecture, the
+table of tokens, every stored tensor, the precision of the weights and whether biases adapt. A header names that digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..codec.message import Header
+from ..errors import PriorError, UsageError
+from . import families, table, tensors
+from .families import Architecture
+from .table import Table, Trie
+from .tensors import Tensor
+
+FORMAT = "lmzip-foreign 1"  # changes whenever a coded probability may
+ADAPTS = ("none", "head")
+PIECE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's directory, read and checked, its weights not loaded."""
+
+    path: Path
+    made: Architecture
+    table: Table
+    tensors: dict[str, Tensor]
+    identity: bytes
+    size: int  # bytes of the files that it takes
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A directory with the options under which it predicts."""
+
+    source: Source
+    bits: int = 8
+    adapt: bool = False
+    rebuilt: None = None  # nobody can rebuild it from an archive
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def made(self) -> Architecture:
+        return self.source.made
+
+    @property
+    def table(self) -> Table:
+        return self.source.table
+
+    @property
+    def size(self) -> int:
+        return self.source.size
+
+    @cached_property
+    def digest(self) -> bytes:
+        options = f"{FORMAT}\nbits {self.bits}\nadapt {int(self.adapt)}\n".encode()
+        return hashlib.blake2b(options + self.source.identity, digest_size=32).digest()
+
+    @cached_property
+    def trie(self) -> Trie:
+        return self.table.trie()
+
+    @cached_property
+    def tokens(self) -> Any:
+        """Cuts data into tokens; the sender's."""
+        from .tokens import Tokens
+
+        return Tokens(self.table, self.trie, self.made.vocabulary, self.path)
+
+    @property
+    def parameters(self) -> int:
+        made = self.made
+        attention = made.width * made.size * (2 * made.heads + 2 * made.shared)
+        return made.layers * (attention + (2 + made.gated) * made.width * made.hidden) + made.vocabulary * made.width
+
+    @property
+    def memory(self) -> int:
+        """Bytes that coding with it takes, about."""
+        made = self.made
+        cache = 8 * made.layers * made.shared * made.size * made.context
+        rows = 128 * 4 * (2 * made.vocabulary + 8 * made.width + 4 * made.hidden)
+        nodes = 17 * sum(map(len, self.table.tokens))
+        largest = 8 * max(made.vocabulary * made.width, (1 + made.gated) * made.width * made.hidden)
+        return (1 if self.bits == 8 else 2) * self.parameters + cache + rows + nodes + largest + 20 * made.vocabulary
+
+    @property
+    def work(self) -> int:
+        """Operations per byte, about: a token may be a single byte, and is read twice."""
+        made = self.made
+        attention = 4 * made.layers * made.heads * made.size * made.context
+        return 4 * (self.parameters * (1 if self.bits == 8 else 2) + attention) + 20 * made.vocabulary + 100_000
+
+    def header(self, experts: Any, frame_size: int, independent_frames: bool) -> Header:
+        """The header of an archive that it predicts."""
+        segment = 32
+        try:
+            made = Header(
+                segment=segment, frame_size=max(segment, frame_size - frame_size % segment),
+                independent_frames=independent_frames, experts=experts, prior=self.digest,
+            )  # fmt: skip
+            made.pack()
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return made
+
+    def lockstep(self, header: Header, products: str | None = None) -> Any:
+        """A predictor at its beginning."""
+        from .inference import Network
+        from .lockstep import ForeignLockstep
+
+        weights = families.Weights(self.made, self.source.tensors, self.path)
+        return ForeignLockstep(header, self, Network(self.made, weights, self.bits, products))
+
+
+def is_model(path: Path) -> bool:
+    """Does this look like a model's directory?"""
+    return path.is_dir() and (path / "config.json").is_file()
+
+
+_sources: dict[tuple, Source] = {}
+
+
+def read(path: Path) -> Source:
+    """A model's directory, everything in it that matters hashed; raises PriorError for what is unsound or unsupported."""
+    if not is_model(path):
+        raise PriorError(f"{path} is no directory of transformers: it has no config.json")
+    made = families.architecture(path)
+    found = tensors.tensors(path)
+    files = sorted({tensor.path for tensor in found.values()} | {path / "config.json", path / table.FILE})
+    seen = tuple((str(file), *_stamp(file)) for file in files)
+    if seen not in _sources:
+        known = table.read(path, made.vocabulary)
+        _sources[seen] = Source(path, made, known, found, _identity(made, known, found), sum(n for _, n, _ in seen))
+    return _sources[seen]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _identity(made: Architecture, known: Table, found: dict[str, Tensor]) -> bytes:
+    """Digest of the architecture, the table and every tensor's name, type, shape and bytes."""
+    values = {name: value for name, value in asdict(made).items() if name != "config"}
+    state = hashlib.blake2b(json.dumps(values, sort_keys=True).encode() + b"\n", digest_size=32)
+    packed = known.packed()
+    state.update(b"%d\n" % len(packed) + packed)
+    for name in sorted(found):
+        tensor = found[name]
+        state.update(f"{name} {tensor.kind} {tensor.shape}\n".encode())
+        raw = tensor.raw()
+        for start in range(0, len(raw), PIECE):
+            state.update(np.ascontiguousarray(raw[start : start + PIECE]).data)
+    return state.digest()
+
+
+def of(path: Path, bits: int = 8, adapt: str = "none") -> Foreign:
+    """The model of a directory, with options of encode."""
+    return Foreign(read(path), bits, adapt == "head")
+
+
+def variants(source: Source) -> Iterator[Foreign]:
+    """The model under all options there are."""
+    from .inference import BITS
+
+    for bits in BITS:
+        for adapt in (False, True):
+            yield Foreign(source, bits, adapt)
+
+
+def find(wanted: bytes, places: list[Path]) -> Foreign | None:
+    """The model of this digest among directories, and directories in them."""
+    for place in places:
+        if not place.is_dir():
+            continue
+        for path in [place, *sorted(place.iterdir())]:
+            if not is_model(path):
+                continue
+            try:
+                source = read(path)
+            except PriorError:
+                continue
+            for foreign in variants(source):
+                if foreign.digest == wanted:
+                    return foreign
+    return None

@@ -1,0 +1,152 @@
+"""From token ids to bytes: our own table, read from tokenizer.json, part of a model's digest; no tokenizer decodes.
+
+Three ways in which vocabularies spell bytes are known:
+
+- byte level (GPT-2, Llama 3, Qwen2): every byte is one of 256 letters;
+- SentencePiece (Llama 2, Metaspace): ▁ is a space, and with byte fallback <0xNN> is a byte;
+- WordPiece: ##x is x, and any other x begins a word: a space, then x.
+
+What a table says need not be what the tokenizer's authors meant: the sender uses a token only where these very bytes
+come. Ids without bytes (special tokens), and all but one of those with the same bytes, are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import PriorError
+from .tensors import load_json
+
+LONGEST = 4096  # bytes of a token
+FILE = "tokenizer.json"
+
+
+class Trie(NamedTuple):
+    """The tokens in order of their bytes, and the nodes of the trie that they make, breadth first.
+
+    A node is the range [start, stop) of tokens that begin as it does; `ends`: is the first of them all of it? Its
+    children, in order of their bytes, are the nodes child[node] … child[node + 1].
+    """
+
+    start: np.ndarray  # int32[nodes]
+    stop: np.ndarray
+    byte: np.ndarray  # uint8[nodes]: the last one
+    ends: np.ndarray  # uint8[nodes]
+    child: np.ndarray  # int32[nodes + 1]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Tokens in order of their bytes. `order`: their ids, int32[n]; `complete`: is every byte a token?"""
+
+    tokens: list[bytes]
+    order: np.ndarray
+    complete: bool
+    kind: str
+
+    def trie(self) -> Trie:
+        from .kernels import build_trie
+
+        text = np.frombuffer(b"".join(self.tokens), np.uint8)
+        begin = np.concatenate(([0], np.cumsum([len(token) for token in self.tokens], dtype=np.int64)))
+        most = len(text) + 1
+        start, stop, child = np.zeros(most, np.int32), np.zeros(most, np.int32), np.zeros(most + 1, np.int32)
+        byte, ends = np.zeros(most, np.uint8), np.zeros(most, np.uint8)
+        count = build_trie(text, begin, start, stop, byte, ends, child)
+        return Trie(*(a[:count].copy() for a in (start, stop, byte, ends)), child[: count + 1].copy())
+
+    def packed(self) -> bytes:
+        """What the digest is taken of."""
+        return b"".join(
+            b"%d %d " % (identity, len(token)) + token for identity, token in zip(self.order.tolist(), self.tokens)
+        )
+
+
+def byte_letters() -> dict[str, int]:
+    """The byte that each of the 256 letters of byte-level vocabularies stands for (GPT-2, bytes_to_unicode)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+def _types(node: Any) -> set[str]:
+    """Every `type` in a part of tokenizer.json."""
+    if isinstance(node, dict):
+        found = {node["type"]} if isinstance(node.get("type"), str) else set()
+        return found.union(*(_types(value) for value in node.values()))
+    if isinstance(node, list):
+        return set().union(*map(_types, node))
+    return set()
+
+
+def read(folder: Path, vocabulary: int) -> Table:
+    """The table of a model's directory, for a model of so many ids."""
+    path = folder / FILE
+    if not path.is_file():
+        raise PriorError(f"{folder} has no {FILE}; save its fast tokenizer there: tokenizer.save_pretrained(DIR)")
+    content = load_json(path)
+    try:
+        return _table(content, vocabulary, path)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PriorError(f"{path} makes no sense: {error}") from error
+
+
+def _table(content: dict[str, Any], vocabulary: int, path: Path) -> Table:
+    model = content["model"]
+    entries = model["vocab"]
+    if isinstance(entries, list):  # Unigram
+        pieces = {identity: piece for identity, (piece, _) in enumerate(entries)}
+    else:
+        pieces = {identity: piece for piece, identity in entries.items()}
+        if len(pieces) != len(entries):
+            raise PriorError(f"{path}: an id stands for two tokens")
+    parts = _types(content.get("decoder")) | _types(content.get("pre_tokenizer"))
+    kind = "sentencepiece"
+    if "ByteLevel" in parts:
+        kind = "byte level"
+    elif model.get("type") == "WordPiece" or "WordPiece" in parts:
+        kind = "wordpiece"
+    special = set()
+    for added in content.get("added_tokens") or []:
+        if added.get("special"):
+            special.add(added["id"])
+        else:
+            pieces[added["id"]] = added["content"]
+    literal = {added["id"] for added in content.get("added_tokens") or []} - special
+    unknown = model.get("unk_token"), model.get("unk_id")
+    letters, prefix = byte_letters(), model.get("continuing_subword_prefix") or "##"
+    fallback = bool(model.get("byte_fallback")) or "ByteFallback" in parts
+    found: dict[bytes, tuple[bool, int]] = {}
+    for identity, piece in pieces.items():
+        if type(identity) is not int or not isinstance(piece, str):
+            raise PriorError(f"{path}: its vocabulary makes no sense")
+        if not 0 <= identity < vocabulary:
+            if identity in literal or identity in special:
+                continue  # added without the model being told
+            raise PriorError(f"{path}: token {identity} is beyond the model's {vocabulary:,} ids")
+        if identity in special or piece == unknown[0] or (identity == unknown[1] and isinstance(entries, list)):
+            continue
+        is_byte = fallback and len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+        if identity in literal:
+            token = piece.encode("utf-8", "surrogatepass")
+        elif kind == "byte level":
+            token = bytes(letters[c] for c in piece) if all(c in letters for c in piece) else b""
+        elif is_byte:
+            token = bytes.fromhex(piece[3:5])
+        elif kind == "wordpiece":
+            token = (piece.removeprefix(prefix) if piece.startswith(prefix) else " " + piece).encode("utf-8", "replace")
+        else:
+            token = piece.replace("▁", " ").encode("utf-8", "surrogatepass")
+        if not 0 < len(token) <= LONGEST:
+            continue
+        if token not in found or (is_byte, identity) < found[token]:
+            found[token] = (is_byte, identity)
+    if not found:
+        raise PriorError(f"{path}: no token of it stands for bytes")
+    tokens = sorted(found)
+    order = np.array([found[token][1] for token in tokens], np.int32)
+    return Table(tokens, order, all(bytes([b]) in found for b in range(256)), kind)
