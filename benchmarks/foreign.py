@@ -1,11 +1,12 @@
 """Models of transformers in exact arithmetic beside the same models in float32 (docs/models.md).
 
-    python benchmarks/foreign.py train TEXT -o DIR      a GPT-2 of 2 M parameters, byte-level BPE, trained on a text
+python benchmarks/foreign.py train TEXT -o DIR      a GPT-2 of 2 M parameters, byte-level BPE, trained on a text
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -30,8 +31,6 @@ def train_tokenizer(text: str, size: int, folder: Path) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Adam with a cosine schedule over the CPU seconds allowed; what is held out is the end of the text."""
-    import math
-
     import torch
     from tokenizers import Tokenizer
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -62,9 +61,135 @@ def train(args: argparse.Namespace) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if step % 50 == 0:
-            print(f"step {step}, {time.process_time() - begin:.0f} CPU s: {loss.item() / math.log(2):.3f} bits a token", flush=True)
+            print(
+                f"step {step}, {time.process_time() - begin:.0f} CPU s: {loss.item() / math.log(2):.3f} bits a token",
+                flush=True,
+            )
         step += 1
     model.save_pretrained(args.output)
+
+
+def held_out(path: str, length: int) -> bytes:
+    """The last 2 % of a text, which `train` does not see; at most `length` bytes."""
+    text = Path(path).read_text("utf-8")
+    return text[int(0.98 * len(text)) :].encode()[:length].decode("utf-8", "ignore").encode()
+
+
+def bits(args: argparse.Namespace) -> None:
+    """Code length of the tokens in exact arithmetic, and by transformers in float32 over the very same windows."""
+    import numpy as np
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from lmzip import presets
+    from lmzip.foreign import model
+
+    torch.set_num_threads(1)
+    data = held_out(args.text, args.length)
+    reference = AutoModelForCausalLM.from_pretrained(args.model).eval()
+    found = model.of(args.model)
+    places, _ = found.tokens.cut(data)
+    chosen = found.table.order[places]
+    total, at, window = 0.0, 0, [found.made.start or 0]
+    with torch.no_grad():
+        while at < len(chosen):
+            if len(window) == found.made.context:
+                window = window[-(found.made.context // 2) :]
+            count = min(found.made.context - len(window), len(chosen) - at)
+            given = torch.tensor([*window, *chosen[at : at + count - 1].tolist()])
+            p = reference(given[None]).logits[0, len(window) - 1 :].double().log_softmax(-1)
+            total -= p[torch.arange(count), torch.from_numpy(chosen[at : at + count].astype(np.int64))].sum().item()
+            window += chosen[at : at + count].tolist()
+            at += count
+    float_bits = total / math.log(2)
+    print(f"{len(data):,} bytes, {len(chosen):,} tokens; float32 {float_bits / len(data):.5f} bpb")
+    for precision, adapt, experts in [(8, "none", "none"), (12, "none", "none"), (16, "none", "none"),
+                                      (8, "head", "none"), (8, "none", "fast"), (8, "head", "fast")]:  # fmt: skip
+        foreign = model.of(args.model, precision, adapt)
+        state = foreign.lockstep(foreign.header(presets.EXPERTS[experts], 1 << 20, False))
+        begin = time.process_time()
+        encoding = state.encode(np.frombuffer(data, np.uint8))
+        while not encoding.done:
+            encoding.advance(128)
+        spent, nll = time.process_time() - begin, encoding.nll / (1 << 20)
+        print(
+            f"{precision} bits, adapt {adapt}, experts {experts}: {nll / len(data):.5f} bpb, "
+            f"{100 * (nll / float_bits - 1):+.3f} %, {spent:.1f} CPU s, {len(encoding.finish()):,} bytes", flush=True
+        )  # fmt: skip
+
+
+SIZES = {  # width, layers, heads, vocabulary, positions
+    "2M": (192, 4, 6, 2048, 256), "23M": (512, 6, 8, 8192, 512), "124M": (768, 12, 12, 50257, 1024),
+    "355M": (1024, 24, 16, 50257, 1024),
+}  # fmt: skip
+
+
+def random(args: argparse.Namespace) -> None:
+    """Weights as transformers initialises them."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    width, layers, heads, vocabulary, positions = SIZES[args.size]
+    config = GPT2Config(vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads)
+    GPT2LMHeadModel(config).save_pretrained(args.output)
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Least CPU seconds of several runs, ours and theirs by turns; one thread."""
+    import cProfile
+    import pstats
+
+    import numpy as np
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from lmzip.foreign import families, inference, tensors
+
+    torch.set_num_threads(1)
+    reference = AutoModelForCausalLM.from_pretrained(args.model).eval()
+    made = families.architecture(args.model)
+    weights = families.Weights(made, tensors.tensors(args.model), args.model)
+    network = inference.Network(made, weights, args.bits)
+    length, steps = min(256, made.context), 16
+    ids = np.random.default_rng(0).integers(0, made.vocabulary, length).astype(np.int32)
+    given = torch.from_numpy(ids.astype(np.int64))[None]
+
+    def timed(run, *arguments):
+        begin = time.process_time()
+        run(*arguments)
+        return time.process_time() - begin
+
+    def ours_at_once():
+        network.tokens = network.tokens[:0]
+        network.logits(ids, 0)
+
+    def ours_step():
+        for n in range(length - steps, length):
+            network.logits(ids[: n + 1], n)
+
+    def theirs_step(cache):
+        for n in range(length - steps, length):
+            reference(given[:, n : n + 1], past_key_values=cache, use_cache=True)
+
+    rows: dict[str, list[float]] = {"window": [], "window, float32": [], "step": [], "step, float32": []}
+    with torch.no_grad():
+        for _ in range(args.repeats):
+            rows["window"].append(timed(ours_at_once) / length)
+            rows["window, float32"].append(timed(reference, given) / length)
+            network.logits(ids[: length - steps], length - steps - 1)
+            rows["step"].append(timed(ours_step) / steps)
+            cache = reference(given[:, : length - steps], use_cache=True).past_key_values
+            rows["step, float32"].append(timed(theirs_step, cache) / steps)
+    least = {name: min(values) for name, values in rows.items()}
+    for name in ("window", "step"):
+        ours, theirs = least[name], least[f"{name}, float32"]
+        print(f"{name}: {1e3 * ours:.3f} CPU ms a token, float32 {1e3 * theirs:.3f}: {theirs / ours:.2f} times as fast")
+    for run in (ours_at_once, ours_step):
+        if args.profile:
+            profile = cProfile.Profile()
+            profile.runcall(run)
+            pstats.Stats(profile).sort_stats("tottime").print_stats(6)
 
 
 def main() -> None:
@@ -78,6 +203,21 @@ def main() -> None:
     one.add_argument("--layers", type=int, default=4)
     one.add_argument("--seconds", type=float, default=300.0, help="CPU seconds to train")
     one.set_defaults(run=train)
+    one = commands.add_parser("bits", help="exact and float32 code length of what was held out")
+    one.add_argument("model", type=Path)
+    one.add_argument("text")
+    one.add_argument("--length", type=int, default=100_000, help="bytes")
+    one.set_defaults(run=bits)
+    one = commands.add_parser("random", help="random weights")
+    one.add_argument("size", choices=SIZES)
+    one.add_argument("-o", "--output", type=Path, required=True)
+    one.set_defaults(run=random)
+    one = commands.add_parser("speed", help="exact beside float32")
+    one.add_argument("model", type=Path)
+    one.add_argument("--bits", type=int, default=8)
+    one.add_argument("--repeats", type=int, default=3)
+    one.add_argument("--profile", action="store_true")
+    one.set_defaults(run=speed)
     args = parser.parse_args()
     args.run(args)
 

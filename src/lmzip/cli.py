@@ -557,7 +557,7 @@ def encode_one(args: argparse.Namespace, name: str) -> None:
     with reading(name) as file, writing(args, file, target) as (sink, snapshot, output):
         total = file.size()
         source, overlap = file, None
-        if prior is not None and not engine.is_foreign(prior):
+        if isinstance(prior, priors.store.Prior):
             overlap = Overlap(prior.fingerprint())
             source = Tap(file, overlap)
         _announce(args, header, total, threads)

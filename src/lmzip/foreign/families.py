@@ -1,13 +1,13 @@
-"""Architectures: from config.json and tensors' names to the network of inference.py, everything else refused by its name.
+"""Architectures: from config.json and tensors' names to the network of inference.py, all else refused by its name.
 
-Whatever in a configuration could change a prediction is either taken into account here or has the one value under which
-it changes nothing; a key that is unknown and not known to be harmless is refused as well, and so is any tensor left over.
+Whatever in a configuration could change a prediction is taken into account here, or has the one value under which it
+changes nothing; a key that is neither known nor known to be harmless is refused, and so is any tensor left over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ LIMITS = {
 # What says nothing about predictions: of training, of generation, of how transformers computes
 HARMLESS = {
     "architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "_name_or_path", "use_cache",
-    "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "task_specific_params",
+    "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id",
+    "task_specific_params",
     "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
     "summary_type", "summary_use_proj", "attention_dropout", "hidden_dropout", "pretraining_tp", "classifier_dropout",
     "gradient_checkpointing", "reorder_and_upcast_attn", "_attn_implementation", "attn_implementation", "use_bfloat16",
     "output_attentions", "output_hidden_states", "return_dict", "is_encoder_decoder", "id2label", "label2id",
     "_attn_implementation_autoset", "tokenizer_class", "chunk_size_feed_forward", "problem_type", "prefix",
-    "max_window_layers", "layer_types", "is_decoder", "_num_labels", "n_ctx", "rms_norm_eps_",
+    "max_window_layers", "layer_types", "is_decoder", "_num_labels", "n_ctx",
 }  # fmt: skip
 NEUTRAL: dict[str, tuple[Any, ...]] = {  # what must have one of these values, or be absent
     "add_cross_attention": (False,), "scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,),
@@ -48,7 +49,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {  # what must have one of these values, o
 
 @dataclass
 class Architecture:
-    """The network in the one form that inference.py has. Sizes in numbers; rows of q, k and v are stacked in that order."""
+    """The network in the one form that inference.py has; rows of q, k and v are stacked in that order."""
 
     family: str
     layers: int
@@ -71,7 +72,6 @@ class Architecture:
     tied: bool = False
     start: int | None = None  # the id a window begins with
     unknown: int | None = None
-    config: dict[str, Any] = field(default_factory=dict)
 
     @property
     def context(self) -> int:
@@ -193,8 +193,8 @@ def _llama(c: _Config) -> Architecture:
         family, c.number("num_hidden_layers", "layers", 32), width, heads,
         c.number("num_key_value_heads", "shared", heads), size, c.number("intermediate_size", "hidden", 11008),
         c.number("vocab_size", "vocabulary", 32000), positions, c.activation("hidden_act", "silu"),
-        c.real("rms_norm_eps", 1e-6, 1e-12, 1.0), rms=True, gated=True, rotary=dims, base=base, scaling=scaling, bias=bias,
-        tied=c.flag("tie_word_embeddings", False),
+        c.real("rms_norm_eps", 1e-6, 1e-12, 1.0), rms=True, gated=True, rotary=dims, base=base, scaling=scaling,
+        bias=bias, tied=c.flag("tie_word_embeddings", False),
     )  # fmt: skip
     window = c.get("sliding_window")
     if window is not None and (family == "mistral" or c.get("use_sliding_window")) and window < made.context:
@@ -206,6 +206,7 @@ def _llama(c: _Config) -> Architecture:
 
 
 def _neox(c: _Config) -> Architecture:
+    c.flag("attention_bias", True)  # its tensors say it
     width, heads = c.number("hidden_size", "width", 6144), c.number("num_attention_heads", "heads", 64)
     dims, base, scaling = _rotary(c, width // heads, c.real("rotary_pct", 0.25, 0.001, 1.0))
     return Architecture(
@@ -213,7 +214,7 @@ def _neox(c: _Config) -> Architecture:
         c.number("intermediate_size", "hidden", 24576), c.number("vocab_size", "vocabulary", 50432),
         c.number("max_position_embeddings", "positions", 2048), c.activation("hidden_act", "gelu"),
         c.real("layer_norm_eps", 1e-5, 1e-12, 1.0), parallel=c.flag("use_parallel_residual", True), rotary=dims,
-        base=base, scaling=scaling, bias=c.flag("attention_bias", True) or True, tied=c.flag("tie_word_embeddings", False),
+        base=base, scaling=scaling, tied=c.flag("tie_word_embeddings", False),
     )  # fmt: skip
 
 
@@ -230,13 +231,15 @@ def architecture(folder: Path) -> Architecture:
     if not isinstance(family, str) or family not in FAMILIES:
         raise refused(path, f"model type {str(family)[:40]!r}", f"there are {', '.join(FAMILIES)}")
     if "auto_map" in config.values:
-        raise PriorError(f"{path}: the model asks for code of its own (auto_map), which is never run; use another model")
+        raise PriorError(
+            f"{path}: the model asks for code of its own (auto_map), which is never run; use another model"
+        )
     named = config.values.get("architectures") or []
     if not isinstance(named, list) or any(not str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named):
         raise refused(path, f"architecture {str(named)[:60]}", "it is no causal language model")
     made = FAMILIES[family](config)
     config.finish()
-    if made.family == "gpt2" and made.width % made.heads or made.heads % made.shared or made.size % 4:
+    if (made.family == "gpt2" and made.width % made.heads) or made.heads % made.shared or made.size % 4:
         raise refused(path, f"{made.heads} heads of {made.size} with {made.shared} for keys", "sizes must divide, by 4")
     start = config.identity("bos_token_id")
     start = config.identity("eos_token_id") if start is None else start
@@ -244,7 +247,6 @@ def architecture(folder: Path) -> Architecture:
         value if type(value) is int and 0 <= value < made.vocabulary else None
         for value in (start, config.identity("unk_token_id"))
     )
-    made.config = {name: value for name, value in sorted(config.values.items()) if name in config.asked - HARMLESS}
     return made
 
 
@@ -263,9 +265,7 @@ class Weights:
                 self.asked.add(full)
                 tensor = self.tensors[full]
                 if tensor.shape != shape:
-                    raise PriorError(
-                        f"{self.folder}: {full} has shape {tensor.shape}, its configuration means {shape}"
-                    )
+                    raise PriorError(f"{self.folder}: {full} has shape {tensor.shape}, its configuration means {shape}")
                 return tensor
         if optional:
             return None
@@ -294,7 +294,7 @@ class Weights:
         tensor = self.find(name, shape, optional=self.made.tied)
         if self.made.tied and tensor is not None:
             embedding = self.embedding()
-            if not (tensor.kind == embedding.kind and np.array_equal(tensor.raw(), embedding.raw())):
+            if not (tensor.kind == embedding.kind and np.array_equal(tensor.raw, embedding.raw)):
                 raise refused(self.folder, f"{name} beside tie_word_embeddings", "it differs from the embedding")
         return tensor if tensor is not None else self.embedding(), np.zeros(self.made.vocabulary, np.float32)
 
@@ -319,7 +319,7 @@ class Weights:
         return np.ascontiguousarray(weight.T) if transposed else weight, bias
 
     def linear(self, layer: int, which: str) -> tuple[np.ndarray, np.ndarray]:
-        """Weight [outputs, inputs] and bias of a layer's `qkv`, `out`, `up` (behind the gate, if there is one), `down`."""
+        """Weight [outputs, inputs] and bias of a layer's `qkv`, `out`, `up` (behind the gate, if any), `down`."""
         made = self.made
         width, hidden, attention = made.width, made.hidden, made.heads * made.size
         keys = made.shared * made.size
@@ -343,12 +343,18 @@ class Weights:
             "up": [("mlp.gate_proj", width, hidden), ("mlp.up_proj", width, hidden)],
             "down": [("mlp.down_proj", hidden, width)],
         }  # fmt: skip
-        parts = [self._linear(f"layers.{layer}.{name}", *sizes) for name, *sizes in names[which]]
+        parts = [self._linear(f"layers.{layer}.{name}", inputs, outputs) for name, inputs, outputs in names[which]]
         return np.concatenate([w for w, _ in parts]), np.concatenate([b for _, b in parts])
 
     def finish(self) -> None:
         """Nothing may be left over but buffers that older versions saved: masks, and rotary frequencies."""
-        buffers = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq")
+        buffers = (
+            ".attn.bias",
+            ".attn.masked_bias",
+            ".attention.bias",
+            ".attention.masked_bias",
+            "rotary_emb.inv_freq",
+        )
         for name in sorted(set(self.tensors) - self.asked):
             if not name.endswith(buffers):
                 raise refused(self.folder, f"the tensor {name[:80]}", "it belongs to no layer known here")

@@ -18,7 +18,7 @@ SIGMOID_REACH, NORMAL_REACH = 24, 8  # beyond these the tables' last entry, 1, i
 
 
 def _floats(values: list[int]) -> np.ndarray:
-    """Fixed point to float32: through the correctly rounded quotient of integers, then rounded again, the same anywhere."""
+    """Fixed point to float32: the quotient of integers, rounded correctly to float64, and that again."""
     return np.array([value / ONE for value in values], np.float64).astype(np.float32)
 
 

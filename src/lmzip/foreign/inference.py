@@ -1,4 +1,4 @@
-"""The network: tokens in, logits out, in exact arithmetic. Keys and values of a window are a cache, and no more than that.
+"""The network: tokens in, logits out, in exact arithmetic. Keys and values of a window are a cache, no more.
 
 `logits` serves any number of positions at once. With several rows products go to the fastest exact matrix unit that
 codec/product.py knows, with few to `kernels.multiply`; both give the same integers.
@@ -6,7 +6,8 @@ codec/product.py knows, with few to `kernels.multiply`; both give the same integ
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class Network:
         self.tokens = np.zeros(0, np.int32)  # whose keys and values are known
         longest = max(made.width, context, kernels.LANES) + 4
         self.work, self.steps = np.zeros((2, longest), f4), np.zeros(context + 4, np.int32)
-        self._name, self._unit = products, None
+        self._products = products
 
     def _layer(self, weights: Weights, layer: int, bits: int) -> Layer:
         made = self.made
@@ -93,7 +94,7 @@ class Network:
         )  # fmt: skip
 
     def logits(self, window: np.ndarray, first: int) -> np.ndarray:
-        """Logits behind window[first], window[first + 1] …, float32[n, vocabulary]; window: int32[n], at most `context`.
+        """Logits behind window[first], window[first + 1] …, float32[n, vocabulary]; window: int32, at most `context`.
 
         What the last call left in the cache is used as far as the windows begin alike; it changes no bit.
         """
@@ -157,15 +158,15 @@ class Network:
         else:
             halves = np.zeros((2 * len(q), q.shape[1]), np.int8)
             kernels.split_limbs(q, halves)
-            kernels.combine(self.unit(linear.weight, halves), scale, linear.scale, linear.bias, y)
+            work = np.zeros((kernels.TILE, len(q)), f4)
+            kernels.combine(unit(self._products)(linear.weight, halves), scale, linear.scale, linear.bias, work, y)
         return y
 
-    @property
-    def unit(self) -> Any:
-        """What multiplies matrices; torch is loaded when it is first needed."""
-        if self._unit is None:
-            self._unit = Unit(self._name)
-        return self._unit
+
+@cache
+def unit(name: str | None) -> Unit:
+    """What multiplies matrices; torch is loaded, and units compared, when one is first needed."""
+    return Unit(name)
 
 
 class Unit:

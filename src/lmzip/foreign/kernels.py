@@ -29,13 +29,14 @@ from ..codec.exact import (
     weighted_rows,
 )
 from ..codec.experts import MIX, MODEL, code_byte
-from ..codec.kernel import heapless, kernel
+from ..codec.kernel import heapless, inline, kernel
 from ..codec.symbols import FREQUENCY_BITS
 from .functions import NORMAL_REACH, SIGMOID_REACH, STEPS
 
 ACTIVATION = f4(8191)  # limit of quantised activations: two limbs of ±64 * 128 and ±64
 BLOCK = 2048
 LANES = 16  # of ordered sums
+TILE = 16
 GELU_NEW, GELU, SILU, QUICK_GELU, RELU, RELU2 = range(6)
 _HUGE = f4(1e30)
 _STEPS, _SIGMOID_REACH, _NORMAL_REACH = f4(STEPS), f4(SIGMOID_REACH), f4(NORMAL_REACH)
@@ -93,8 +94,9 @@ def _fill_lanes(row, lanes):
         lanes[j] = ZERO
     whole = row.shape[0] & ~15
     for i in range(0, whole, LANES):
+        part = row[i : i + LANES]
         for j in range(LANES):
-            lanes[j] = lanes[j] + row[i + j]
+            lanes[j] = lanes[j] + part[j]
     for j in range(row.shape[0] - whole):
         lanes[j] = lanes[j] + row[whole + j]
 
@@ -105,8 +107,9 @@ def _fill_squares(row, lanes):
         lanes[j] = ZERO
     whole = row.shape[0] & ~15
     for i in range(0, whole, LANES):
+        part = row[i : i + LANES]
         for j in range(LANES):
-            lanes[j] = lanes[j] + row[i + j] * row[i + j]
+            lanes[j] = lanes[j] + part[j] * part[j]
     for j in range(row.shape[0] - whole):
         lanes[j] = lanes[j] + row[whole + j] * row[whole + j]
 
@@ -127,18 +130,18 @@ def multiply(q, scale, weight, weight_scale, bias, y):
         for n in range(outputs):
             total = np.int64(0)
             for limb in range(limbs):
-                total = total * np.int64(256) + _dot(row, weight[limb, n])
+                total, column = total * np.int64(256), weight[limb, n]
+                for start in range(0, inputs, BLOCK):
+                    total += np.int64(_dot(row[start : start + BLOCK], column[start : start + BLOCK]))
             y[t, n] = f4(total) * (s * weight_scale[n]) + bias[n]
 
 
-@heapless
+@inline
 def _dot(a, b):
-    total = np.int64(0)
-    for start in range(0, a.shape[0], BLOCK):
-        part = i4(0)
-        for k in range(start, min(start + BLOCK, a.shape[0])):
-            part += i4(a[k]) * i4(b[k])
-        total += np.int64(part)
+    """Of at most BLOCK integers. Whole arrays alone, not ranges within, become vector instructions."""
+    total = i4(0)
+    for k in range(a.shape[0]):
+        total += i4(a[k]) * i4(b[k])
     return total
 
 
@@ -155,40 +158,56 @@ def split_limbs(q, halves):
 
 
 @heapless
-def combine(products, scale, weight_scale, bias, y):
-    """What `multiply` gives, from products int32[limbs, N, 2 * rows] of a weight's limbs with those of the rows."""
+def combine(products, scale, weight_scale, bias, work, y):
+    """What `multiply` gives, from products int32[limbs, N, 2 * rows] of a weight's limbs with those of the rows.
+
+    work: float32[TILE, rows]; the result of so many outputs is turned round at once.
+    """
     limbs, outputs, rows = products.shape[0], products.shape[1], y.shape[0]
-    for first in range(0, outputs, 16):
+    for first in range(0, outputs, TILE):
+        part = y[:, first : first + TILE]
+        for n in range(part.shape[1]):
+            column, shift, turned = weight_scale[first + n], bias[first + n], work[n]
+            if limbs == 1:
+                high, low = products[0, first + n, :rows], products[0, first + n, rows:]
+                for t in range(rows):
+                    total = np.int64(high[t]) * np.int64(128) + np.int64(low[t])
+                    turned[t] = f4(total) * (scale[t] * column) + shift
+            else:
+                for t in range(rows):
+                    total = np.int64(0)
+                    for limb in range(limbs):
+                        pair = products[limb, first + n]
+                        total = total * np.int64(256) + (np.int64(pair[t]) * np.int64(128) + np.int64(pair[rows + t]))
+                    turned[t] = f4(total) * (scale[t] * column) + shift
         for t in range(rows):
-            s = scale[t]
-            for n in range(first, min(first + 16, outputs)):
-                total = np.int64(0)
-                for limb in range(limbs):
-                    part = np.int64(products[limb, n, t]) * np.int64(128) + np.int64(products[limb, n, rows + t])
-                    total = total * np.int64(256) + part
-                y[t, n] = f4(total) * (s * weight_scale[n]) + bias[n]
+            for n in range(part.shape[1]):
+                part[t, n] = work[n, t]
 
 
 @heapless
 def take_heads(qkv, cosines, sines, heads, start, keys, values):
-    """Turn queries and keys of rows by their positions start … (no rotation: tables of no columns), keep keys and values.
+    """Turn queries and keys of rows by their positions start …; put keys and values down.
 
+    Tables of no columns mean no rotation.
     qkv: float32[rows, (heads + 2 * kv) * size]; keys: float32[kv, size, context]; values: float32[kv, context, size].
     """
     shared, size, half = keys.shape[0], keys.shape[1], cosines.shape[1]
     for t in range(qkv.shape[0]):
         for head in range(heads + shared):
             row = qkv[t, head * size : (head + 1) * size]
+            left, right, cosine, sine = row[:half], row[half : 2 * half], cosines[start + t], sines[start + t]
             for k in range(half):
-                a, b, c, s = row[k], row[half + k], cosines[start + t, k], sines[start + t, k]
-                row[k] = a * c - b * s
-                row[half + k] = b * c + a * s
+                a, b, c, s = left[k], right[k], cosine[k], sine[k]
+                left[k] = a * c - b * s
+                right[k] = b * c + a * s
         for head in range(shared):
             key = qkv[t, (heads + head) * size : (heads + head + 1) * size]
             value = qkv[t, (heads + shared + head) * size : (heads + shared + head + 1) * size]
+            across, along = keys[head], values[head, start + t]
             for k in range(size):
-                keys[head, k, start + t] = key[k]
-                values[head, start + t, k] = value[k]
+                across[k, start + t] = key[k]
+                along[k] = value[k]
 
 
 @heapless
@@ -263,7 +282,7 @@ def activate(kind, table, gated, h, y):
 @heapless
 def are_finite(x):
     """Is no number of float32[rows, n] beyond 10^30, infinite or none?"""
-    for t in range(x.shape[0]):
+    for t in range(x.shape[0]):  # noqa: SIM110, for numba
         if not max_abs(x[t]) < _HUGE:
             return False
     return True

@@ -1,4 +1,4 @@
-"""The loop that sender and receiver share when a model of transformers predicts: token by token, within it byte by byte.
+"""The loop that sender and receiver share when a model of transformers predicts: by tokens, and in them by bytes.
 
 A token is coded as a walk along the trie of all tokens' bytes: at a node that is a token itself and goes on, whether it
 ends there; else the next byte, by the model's weight of each. With experts every such byte is mixed with what they

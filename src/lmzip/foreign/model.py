@@ -1,4 +1,4 @@
-"""A directory of transformers as a prior: config.json, safetensors, tokenizer.json; no code of it is run, no pickle read.
+"""A directory of transformers as a prior: config.json, safetensors, tokenizer.json; no code is run, no pickle read.
 
 It is known by a digest of everything that bears on a prediction: the version of the arithmetic, the architecture, the
 table of tokens, every stored tensor, the precision of the weights and whether biases adapt. A header names that digest.
@@ -93,13 +93,14 @@ class Foreign:
 
     @property
     def memory(self) -> int:
-        """Bytes that coding with it takes, about."""
+        """Bytes that coding with it takes, about, torch among them."""
         made = self.made
         cache = 8 * made.layers * made.shared * made.size * made.context
         rows = 128 * 4 * (2 * made.vocabulary + 8 * made.width + 4 * made.hidden)
         nodes = 17 * sum(map(len, self.table.tokens))
         largest = 8 * max(made.vocabulary * made.width, (1 + made.gated) * made.width * made.hidden)
-        return (1 if self.bits == 8 else 2) * self.parameters + cache + rows + nodes + largest + 20 * made.vocabulary
+        kept = (1 if self.bits == 8 else 2) * self.parameters + 20 * made.vocabulary
+        return 250_000_000 + kept + cache + rows + nodes + largest
 
     @property
     def work(self) -> int:
@@ -139,7 +140,7 @@ _sources: dict[tuple, Source] = {}
 
 
 def read(path: Path) -> Source:
-    """A model's directory, everything in it that matters hashed; raises PriorError for what is unsound or unsupported."""
+    """A model's directory, everything in it that matters hashed; raises PriorError if it is unsound or unsupported."""
     if not is_model(path):
         raise PriorError(f"{path} is no directory of transformers: it has no config.json")
     made = families.architecture(path)
@@ -162,14 +163,13 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _identity(made: Architecture, known: Table, found: dict[str, Tensor]) -> bytes:
     """Digest of the architecture, the table and every tensor's name, type, shape and bytes."""
-    values = {name: value for name, value in asdict(made).items() if name != "config"}
-    state = hashlib.blake2b(json.dumps(values, sort_keys=True).encode() + b"\n", digest_size=32)
+    state = hashlib.blake2b(json.dumps(asdict(made), sort_keys=True).encode() + b"\n", digest_size=32)
     packed = known.packed()
     state.update(b"%d\n" % len(packed) + packed)
     for name in sorted(found):
         tensor = found[name]
         state.update(f"{name} {tensor.kind} {tensor.shape}\n".encode())
-        raw = tensor.raw()
+        raw = tensor.raw
         for start in range(0, len(raw), PIECE):
             state.update(np.ascontiguousarray(raw[start : start + PIECE]).data)
     return state.digest()

@@ -12,6 +12,7 @@ come. Ids without bytes (special tokens), and all but one of those with the same
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from .tensors import load_json
 
 LONGEST = 4096  # bytes of a token
 FILE = "tokenizer.json"
+_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
 
 
 class Trie(NamedTuple):
@@ -57,7 +59,8 @@ class Table:
         start, stop, child = np.zeros(most, np.int32), np.zeros(most, np.int32), np.zeros(most + 1, np.int32)
         byte, ends = np.zeros(most, np.uint8), np.zeros(most, np.uint8)
         count = build_trie(text, begin, start, stop, byte, ends, child)
-        return Trie(*(a[:count].copy() for a in (start, stop, byte, ends)), child[: count + 1].copy())
+        start, stop, byte, ends = (array[:count].copy() for array in (start, stop, byte, ends))
+        return Trie(start, stop, byte, ends, child[: count + 1].copy())
 
     def packed(self) -> bytes:
         """What the digest is taken of."""
@@ -128,9 +131,11 @@ def _table(content: dict[str, Any], vocabulary: int, path: Path) -> Table:
             if identity in literal or identity in special:
                 continue  # added without the model being told
             raise PriorError(f"{path}: token {identity} is beyond the model's {vocabulary:,} ids")
-        if identity in special or piece == unknown[0] or (identity == unknown[1] and isinstance(entries, list)):
+        is_byte = fallback and _BYTE.fullmatch(piece) is not None
+        if identity in special and not is_byte:
             continue
-        is_byte = fallback and len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+        if piece == unknown[0] or (identity == unknown[1] and isinstance(entries, list)):
+            continue
         if identity in literal:
             token = piece.encode("utf-8", "surrogatepass")
         elif kind == "byte level":

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Tensor:
     start: int
     stop: int
 
+    @cached_property
     def raw(self) -> np.ndarray:
         """Its bytes, mapped."""
         if self.stop == self.start:
@@ -45,7 +47,7 @@ class Tensor:
         """The tensor, or these rows of it, as finite float32: conversion from the shorter types is exact."""
         if self.kind not in FLOATS:
             raise PriorError(f"{self.path}: {self.name} has elements of type {self.kind}, which no weights here have")
-        raw = self.raw()
+        raw = self.raw
         if self.kind == "BF16":
             array = raw.view("<u2").reshape(self.shape)
             array = array if rows is None else array[rows]
@@ -111,7 +113,9 @@ def _tensors_of(path: Path) -> Iterator[Tensor]:
         except (KeyError, TypeError, ValueError):
             sound = False
         if not sound:
-            raise PriorError(f"{path} is damaged, or of an unknown type: {name[:80]!r} has no sound type, shape or place")
+            raise PriorError(
+                f"{path} is damaged, or of an unknown type: {name[:80]!r} has no sound type, shape or place"
+            )
         end = stop
         yield Tensor(name, kind, shape, path, 8 + length + start, 8 + length + stop)
     if end != size - 8 - length:

@@ -1,4 +1,4 @@
-"""The sender's choice of tokens: the model's own tokenizer where its tokens' bytes are those of the text, else our table.
+"""The sender's choice of tokens: the model's own tokenizer where its tokens' bytes are the text's, else our table.
 
 A choice costs bits or saves them, never a byte: only tokens whose bytes by our table stand in the data are taken. What
 the tokenizer drops, adds or rewrites, and whatever is not UTF-8, is cut greedily into the longest tokens there are; a

@@ -1,0 +1,480 @@
+"""Models of transformers as predictors: what they predict, that no choice of execution changes it, that no byte is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import foreign_models as made
+import numpy as np
+import pytest
+
+import lmzip
+from lmzip import checkpoint, engine, guard, presets
+from lmzip.codec.message import NLL_BITS
+from lmzip.errors import MissingPrior, PriorError
+from lmzip.foreign import families, functions, inference, kernels, model, table, tensors
+from lmzip.foreign.tokens import Tokens
+
+FOUR_SCRIPTS = (
+    "The quick brown fox. Съешь ещё этих мягких булок. 色は匂へど散りぬるを। ऋषियों को सताने वाले दुष्ट राक्षसों के राजा\n"
+)
+DATA = {
+    "text": FOUR_SCRIPTS.encode(),
+    "source": Path(__file__).read_bytes()[:400],
+    "random": np.random.default_rng(1).integers(0, 256, 150, np.uint8).tobytes(),
+    "empty": b"",
+    "one byte": b"\xe9",
+    "surrogates": b"lone \xed\xa0\x80 and \xed\xbf\xbf pairs \xed\xa0\xbd\xed\xb8\x80 here",
+    "broken": b"cut \xe2\x82 short, \xc0\xaf overlong, \xff\xfe, \xf4\x90\x80\x80 beyond, the end \xf0\x9f\x98",
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """A model of each family with a byte-level tokenizer, and a GPT-2 with each other kind of tokenizer."""
+    root = tmp_path_factory.mktemp("models")
+    found = {family: made.save(root / family, family) for family in made.FAMILIES}
+    return found | {kind: made.save(root / kind, "gpt2", kind) for kind in made.TOKENIZERS}
+
+
+def network(folder: Path, bits: int = 8, products: str | None = None) -> inference.Network:
+    found = families.architecture(folder)
+    return inference.Network(found, families.Weights(found, tensors.tensors(folder), folder), bits, products)
+
+
+def state(folder: Path, experts: str = "none", bits: int = 8, adapt: str = "none"):
+    foreign = model.of(folder, bits, adapt)
+    return foreign.lockstep(foreign.header(presets.EXPERTS[experts], 1 << 20, False))
+
+
+def coded(predictor, data: bytes) -> tuple[bytes, int]:
+    """Transcript and code length."""
+    encoding = predictor.encode(np.frombuffer(data, np.uint8))
+    while not encoding.done:
+        encoding.advance(4)
+    return encoding.finish(), encoding.nll
+
+
+def decoded(predictor, transcript: bytes, length: int) -> bytes:
+    decoding = predictor.decode(np.frombuffer(transcript, np.uint8), length)
+    while not decoding.done:
+        decoding.advance(3)
+    return decoding.finish().tobytes()
+
+
+def ids(count: int = made.CONTEXT, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, made.VOCABULARY, count).astype(np.int32)
+
+
+# What is predicted
+
+
+@pytest.mark.parametrize("family", made.FAMILIES)
+def test_predictions_are_those_of_transformers(folders, family):
+    import torch
+
+    with torch.no_grad():
+        reference = made.model(family)(torch.from_numpy(ids()[None].astype(np.int64))).logits[0].double()
+    p = reference.log_softmax(-1)
+    assert 2 < reference.std() < 4  # spread, as said
+    for bits, bound in ((8, 0.01), (12, 1e-3), (16, 1e-4)):
+        q = torch.from_numpy(network(folders[family], bits).logits(ids(), 0)).double().log_softmax(-1)
+        divergence = (p.exp() * (p - q)).sum(-1).mean().item() / math.log(2)
+        assert 0 <= divergence <= bound
+
+
+@pytest.mark.parametrize("family", made.FAMILIES)
+def test_no_bit_depends_on_batches_cache_or_unit(folders, family):
+    window = ids()
+    whole = network(folders[family]).logits(window, 0)
+    stepping = network(folders[family])
+    steps = np.concatenate([stepping.logits(window[: n + 1], n) for n in range(len(window))])
+    assert np.array_equal(steps, whole)
+    pieces, at = network(folders[family]), 0
+    for size in (1, 5, 17, 9, 3, 13):
+        assert np.array_equal(pieces.logits(window[: at + size], at), whole[at : at + size])
+        at += size
+    for products in ("int8", "float32", "int64"):
+        assert np.array_equal(network(folders[family], 8, products).logits(window, 0), whole)
+    stepping.logits(ids(30, seed=1), 29)  # what the cache held is no longer of use
+    assert np.array_equal(stepping.logits(window, 40), whole[40:])
+
+
+def test_no_bit_depends_on_threads(folders):
+    import torch
+
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(network(folders["llama"], 16).logits(ids(), 0))
+    torch.set_num_threads(before)
+    assert np.array_equal(*results)
+
+
+def test_a_later_token_changes_no_earlier_prediction(folders):
+    window = ids()
+    before = network(folders["gpt2"]).logits(window, 0)
+    window[30] ^= 1
+    after = network(folders["gpt2"]).logits(window, 0)
+    assert np.array_equal(before[:30], after[:30]) and not np.array_equal(before[30], after[30])
+
+
+def test_a_token_costs_what_the_model_says(folders):
+    data = made.SAMPLE.read_bytes()[5000:5080]
+    predictor = state(folders["gpt2"])
+    places, _ = predictor.foreign.tokens.cut(data)
+    chosen = predictor.foreign.table.order[places]
+    assert len(chosen) < made.CONTEXT
+    logits = network(folders["gpt2"]).logits(np.concatenate(([0], chosen[:-1])).astype(np.int32), 0).astype(np.float64)
+    logits = logits[:, predictor.foreign.table.order]  # special tokens are never coded
+    bits = np.log2(np.exp(logits).sum(1)) - logits[np.arange(len(places)), places] / math.log(2)
+    transcript, nll = coded(predictor, data)
+    assert nll / (1 << NLL_BITS) == pytest.approx(bits.sum(), rel=1e-3)
+    assert len(transcript) <= nll / (8 << NLL_BITS) * 1.0001 + 64
+
+
+def test_tables_of_functions_are_right():
+    x = np.arange(functions.SIGMOID_REACH * functions.STEPS + 1) / functions.STEPS
+    assert np.array_equal(functions.sigmoid()[:-1], (1 / (1 + np.exp(-x))).astype(np.float32))
+    x = np.arange(functions.NORMAL_REACH * functions.STEPS + 1) / functions.STEPS
+    expected = np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x], np.float32)
+    assert np.abs(functions.normal()[:-1] - expected).max() < 1e-7
+    angles = np.arange(50)[:, None] * 500000.0 ** (-np.arange(0, 16, 2) / 16)
+    cosines, sines = functions.rotations(functions.inverse_frequencies(16, 500000.0), 50)
+    assert np.abs(cosines - np.cos(angles)).max() < 1e-7 and np.abs(sines - np.sin(angles)).max() < 1e-7
+
+
+@pytest.mark.parametrize("kind", ["linear", "llama3"])
+def test_scaled_rotations_are_those_of_transformers(folders, tmp_path, kind):
+    import torch
+    import transformers as tf
+
+    scaling = {"rope_type": kind, "factor": 4.0, "rope_theta": 10000.0}
+    if kind == "llama3":
+        scaling |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 24}
+    folder = Path(shutil.copytree(folders["llama"], tmp_path / "scaled"))
+    made.change(folder / "config.json", rope_parameters=scaling)
+    scaled = tf.LlamaForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        reference = scaled(torch.from_numpy(ids()[None].astype(np.int64))).logits[0].numpy()
+    assert np.abs(network(folder, 16).logits(ids(), 0) - reference).max() < 0.02
+
+
+def test_kernels_keep_the_contract(folders):
+    import numba
+
+    for family in ("gpt2", "llama"):
+        network(folders[family]).logits(ids(), 0)
+        network(folders[family]).logits(ids(2), 0)
+    coded(state(folders["unigram"], adapt="head"), b"warm \xff up")
+    seen = 0
+    for kernel in vars(kernels).values():
+        if getattr(kernel, "__module__", "") != kernels.__name__ or kernel is kernels.code_token:
+            continue  # that one consists of the experts' and the coder's, and of integers
+        for signature in getattr(kernel, "signatures", []):
+            fresh = numba.njit(error_model="numpy")(kernel.py_func)  # what comes from the cache can't be looked into
+            fresh.compile(signature)
+            assert guard.kernel_violations(fresh) == []
+            seen += 1
+    assert seen > 12
+
+
+# No byte is lost
+
+
+@pytest.mark.parametrize("kind", made.TOKENIZERS)
+@pytest.mark.parametrize("name", DATA)
+def test_round_trip(folders, kind, name):
+    data = DATA[name]
+    transcript, _ = coded(state(folders[kind]), data)
+    assert decoded(state(folders[kind]), transcript, len(data)) == data
+
+
+@pytest.mark.parametrize("kind", ["byte level", "wordpiece"])
+def test_round_trip_with_experts(folders, kind):
+    data = b"".join(DATA.values())
+    sender, receiver = state(folders[kind], "fast", adapt="head"), state(folders[kind], "fast", adapt="head")
+    for part in (data[:500], data[500:]):  # two frames
+        transcript, _ = coded(sender, part)
+        assert decoded(receiver, transcript, len(part)) == part
+        assert sender.digest() == receiver.digest()
+        for predictor in (sender, receiver):
+            predictor.skip(np.frombuffer(b"stored", np.uint8))
+
+
+def defects():
+    from tokenizers import normalizers, pre_tokenizers
+
+    words = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    return {
+        "lower case": {"normalizer": normalizers.Lowercase()},
+        "NFKC": {"normalizer": normalizers.NFKC()},
+        "accents stripped": {"normalizer": normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])},
+        "spaces dropped": {"pre_tokenizer": words},
+        "space put before": {"pre_tokenizer": pre_tokenizers.ByteLevel(add_prefix_space=True)},
+        "text stripped": {"normalizer": normalizers.Strip()},
+    }
+
+
+@pytest.mark.parametrize("defect", defects())
+def test_defects_of_tokenizers_cost_no_byte(folders, tmp_path, defect):
+    folder = Path(shutil.copytree(folders["gpt2"], tmp_path / "model"))
+    made.tokenizer("byte level", **defects()[defect]).save(str(folder / "tokenizer.json"))
+    data = "  ÀÉ ﬁne ① Two  spaces\tand <|endoftext|> tokens, e\u0301 ſ  \n\n ".encode() * 3
+    transcript, _ = coded(state(folder), data)
+    assert decoded(state(folder), transcript, len(data)) == data
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_added_tokens_in_the_data_cost_no_byte(folders, tmp_path, special):
+    from tokenizers import AddedToken
+
+    folder = Path(shutil.copytree(folders["gpt2"], tmp_path / "model"))
+    tokenizer = made.tokenizer("byte level")
+    tokens = [AddedToken("<tool>", lstrip=True, rstrip=True), AddedToken("<beyond>")]
+    vocabulary = tokenizer.get_vocab_size()
+    (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(tokens)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert tokenizer.get_vocab_size() == vocabulary + 2  # ids that the model does not have
+    data = b"a <tool>  b <beyond><|endoftext|> <tool>"
+    transcript, _ = coded(state(folder), data)
+    assert decoded(state(folder), transcript, len(data)) == data
+
+
+def test_the_tokenizers_own_tokens_are_used_where_they_are_the_bytes(folders):
+    from tokenizers import Tokenizer
+
+    text = made.SAMPLE.read_text("utf-8")[1000:3000]
+    for kind, least in (("byte level", 1.0), ("sentencepiece", 0.99)):
+        found = model.of(folders[kind])
+        places, ends = found.tokens.cut(text.encode())
+        theirs = Tokenizer.from_file(str(folders[kind] / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+        ours = found.table.order[places].tolist()
+        same = sum(a == b for a, b in zip(ours[::-1], theirs[::-1], strict=False))  # a first space may be dropped
+        assert same >= least * len(theirs) and ends[-1] == len(text.encode())
+
+
+def test_without_a_tokenizer_the_table_cuts(folders):
+    found = model.of(folders["byte level"])
+    cutter = Tokens(found.table, found.trie, found.made.vocabulary, None)
+    places, ends = cutter.cut(b"the river")
+    assert b"".join(found.table.tokens[place] for place in places) == b"the river" and ends[-1] == 9
+    longest = max(found.table.tokens, key=lambda token: (b"the river".startswith(token), len(token)))
+    assert found.table.tokens[places[0]] == longest
+
+
+def test_a_hostile_transcript_decodes_to_something(folders):
+    for kind in ("byte level", "unigram"):
+        noise = np.random.default_rng(2).integers(0, 256, 200, np.uint8).tobytes()
+        assert len(decoded(state(folders[kind]), noise, 60)) == 60
+        assert len(decoded(state(folders[kind], "fast"), noise, 60)) == 60
+
+
+def test_tables_of_every_kind_say_which_bytes_a_token_is(folders):
+    for kind in made.TOKENIZERS:
+        found = table.read(folders[kind], made.VOCABULARY)
+        assert found.kind == {"unigram": "sentencepiece"}.get(kind, kind)
+        assert found.tokens == sorted(set(found.tokens)) and 0 not in found.order  # id 0 is special
+        assert found.complete == (kind in ("byte level", "sentencepiece"))
+    assert b" the" in table.read(folders["byte level"], made.VOCABULARY).tokens
+    assert b"th" in table.read(folders["wordpiece"], made.VOCABULARY).tokens or found
+
+
+# Adaptation
+
+
+def test_an_adapting_head_learns_the_file(folders):
+    data = b"zqzqxzqzqx" * 60
+    lengths = {}
+    for adapt in ("none", "head"):
+        transcript, lengths[adapt] = coded(state(folders["gpt2"], adapt=adapt), data)
+        assert decoded(state(folders["gpt2"], adapt=adapt), transcript, len(data)) == data
+    assert lengths["head"] < 0.9 * lengths["none"]
+
+
+def test_experts_learn_what_the_model_does_not_know(folders):
+    data = DATA["text"] * 5
+    assert coded(state(folders["gpt2"], "fast"), data)[1] < 0.6 * coded(state(folders["gpt2"]), data)[1]
+
+
+# Archives
+
+
+def test_an_archive_names_its_model(folders, tmp_path, run):
+    path, folder = tmp_path / "text", folders["llama"]
+    path.write_bytes(made.SAMPLE.read_bytes()[:800])
+    done = run("encode", path, "--prior", folder, "--experts", "none", "--adapt", "head", "--prior-bits", "16")
+    assert done.status == 0
+    archive = tmp_path / "text.lmz"
+    assert run("verify", archive, path, "--prior-path", folder).status == 0
+    assert run("decode", archive, "-o", tmp_path / "back", "--prior-path", folder.parent).status == 0
+    assert (tmp_path / "back").read_bytes() == path.read_bytes()
+    ledger = json.loads(run("info", archive, "--json", "--prior-path", folder).stdout)["ledger"]
+    files = ("model.safetensors", "config.json", "tokenizer.json")
+    stored = sum((folder / name).stat().st_size for name in files)
+    assert ledger["prior"] == stored and ledger["prior_rebuilt"] is None and ledger["conditional"]
+    assert ledger["description_length"] == ledger["archive"] + stored + ledger["code_left_out"]
+    assert ledger["code_left_out"] > 40000  # the codec, and what reads foreign models
+
+
+def test_a_missing_or_other_model_is_refused_before_any_work(folders, tmp_path, monkeypatch):
+    archive = lmzip.compress(b"some text " * 20, prior=folders["gpt2"], experts="none")
+    monkeypatch.setattr(engine, "_priors", {})  # another process
+    other = Path(shutil.copytree(folders["gpt2"], tmp_path / "other"))
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1000] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    for place in ("", str(tmp_path / "nowhere"), str(folders["llama"]), str(other)):
+        with pytest.raises(MissingPrior, match="is missing"):
+            lmzip.decompress(archive, prior_path=place)
+    assert lmzip.decompress(archive, prior_path=str(folders["gpt2"])) == b"some text " * 20
+
+
+def test_whatever_bears_on_a_prediction_is_in_the_digest(folders, tmp_path):
+    found = model.read(folders["gpt2"])
+    digests = {foreign.digest for foreign in model.variants(found)}
+    assert len(digests) == 6
+    folder = Path(shutil.copytree(folders["gpt2"], tmp_path / "other"))
+    assert model.of(folder).digest in digests  # wherever it lies
+    made.change(folder / "config.json", layer_norm_epsilon=2e-5)
+    assert model.of(folder).digest not in digests
+    made.change(folder / "config.json", layer_norm_epsilon=1e-5, use_cache=False)
+    assert model.of(folder).digest in digests
+    made.tokenizer("sentencepiece").save(str(folder / "tokenizer.json"))
+    assert model.of(folder).digest not in digests
+
+
+def test_a_predictor_goes_on_from_a_checkpoint(folders, tmp_path):
+    data = made.SAMPLE.read_bytes()[:1200]
+    expected, _ = coded(state(folders["gpt2"], "fast", adapt="head"), data)
+    begun = state(folders["gpt2"], "fast", adapt="head")
+    encoding = begun.encode(np.frombuffer(data, np.uint8))
+    encoding.advance(9)
+    checkpoint.save(tmp_path / "kept", {}, begun, encoding)
+    again = state(folders["gpt2"], "fast", adapt="head")
+    saved, encoding = checkpoint.Checkpoint(tmp_path / "kept"), again.encode(np.frombuffer(data, np.uint8))
+    saved.restore_state(again)
+    saved.restore_frame(encoding)
+    while not encoding.done:
+        encoding.advance(5)
+    assert encoding.finish() == expected
+
+
+def test_frames_of_a_foreign_model_go_on_from_each_other(folders):
+    data = made.SAMPLE.read_bytes()[:3000]
+    for independent in (False, True):
+        options = {"experts": "none", "frame_size": 1024, "independent_frames": independent}
+        archive = lmzip.compress(data, prior=folders["qwen2"], **options)
+        assert lmzip.decompress(archive, prior_path=str(folders["qwen2"])) == data
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"model_type": "bloom"}, "model type 'bloom'"),
+        ({"auto_map": {"AutoModelForCausalLM": "evil.Model"}}, "auto_map"),
+        ({"hidden_act": "mish"}, "activation 'mish'"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope type 'yarn'"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": "x"}}, "rotary"),
+        ({"num_experts": 8}, "num_experts"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"num_hidden_layers": 1 << 40}, "num_hidden_layers"),
+        ({"hidden_size": -4}, "hidden_size"),
+        ({"rms_norm_eps": 0.0}, "rms_norm_eps"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "no causal language model"),
+        ({"vocab_size": 500}, "shape"),
+        ({"num_hidden_layers": 1}, "tensor model.layers.1"),
+        ({"num_hidden_layers": 3}, "tensor model.layers.2"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_its_name(folders, tmp_path, values, named):
+    folder = Path(shutil.copytree(folders["llama"], tmp_path / "model"))
+    made.change(folder / "config.json", **values)
+    with pytest.raises(PriorError, match=named):
+        network(folder)
+
+
+def test_layers_that_are_not_ours_are_refused_by_their_name(folders, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    folder = Path(shutil.copytree(folders["llama"], tmp_path / "model"))
+    weights = load_file(folder / "model.safetensors")
+    norm = "model.layers.0.self_attn.q_norm.weight"
+    save_file(weights | {norm: np.ones(8, np.float32)}, folder / "model.safetensors")
+    with pytest.raises(PriorError, match=norm):
+        network(folder)
+    weights["model.norm.weight"] = np.full(32, np.inf, np.float32)
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(PriorError, match=r"model\.norm\.weight holds numbers that are not finite"):
+        network(folder)
+    weights["model.norm.weight"] = np.full(32, 1e38, np.float32)
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(PriorError, match="grow beyond"):
+        network(folder).logits(ids(), 0)
+
+
+def test_hostile_directories_are_refused(folders, tmp_path):
+    folder = Path(shutil.copytree(folders["gpt2"], tmp_path / "model"))
+    weights, whole = folder / "model.safetensors", (folder / "model.safetensors").read_bytes()
+
+    def header(**entry: object) -> bytes:
+        text = json.dumps({"transformer.wte.weight": entry}).encode()
+        return len(text).to_bytes(8, "little") + text
+
+    sound = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    for content in (
+        whole[:-1],
+        whole + b"x",
+        b"",
+        (1 << 62).to_bytes(8, "little") + whole[8:],
+        header(**sound),
+        header(**sound | {"shape": [1 << 39, 1 << 39], "data_offsets": [0, 1 << 80]}) + bytes(8),
+        header(**sound | {"dtype": "F4"}) + bytes(8),
+        header(**sound | {"data_offsets": [-8, 0]}) + bytes(8),
+        header(**sound | {"shape": None}) + bytes(8),
+        (6).to_bytes(8, "little") + b"[[[[[[",
+    ):
+        weights.write_bytes(content)
+        with pytest.raises(PriorError, match="safetensors"):
+            model.read(folder)
+    weights.unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(PriorError, match="pickle"):
+        model.read(folder)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../etc/passwd"}}')
+    with pytest.raises(PriorError, match="elsewhere"):
+        model.read(folder)
+    (folder / "model.safetensors.index.json").unlink()
+    weights.write_bytes(whole)
+    for content in ("[", "[]", '{"model": 1}', '{"model": {"vocab": {"a": "b"}}}', '{"model": {"vocab": {"a": 9999}}}'):
+        (folder / "tokenizer.json").write_text(content)
+        with pytest.raises(PriorError, match="tokenizer"):
+            model.read(folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(PriorError, match=r"no tokenizer\.json"):
+        model.read(folder)
+
+
+def test_a_model_in_pieces_and_in_bfloat16_is_read(folders, tmp_path):
+    import torch
+
+    whole = made.model("qwen2").to(torch.bfloat16)
+    whole.save_pretrained(tmp_path, max_shard_size="20KB")
+    shutil.copy(folders["qwen2"] / "tokenizer.json", tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    found = tensors.tensors(tmp_path)
+    for name, weights in whole.state_dict().items():
+        assert np.array_equal(found[name].floats(), weights.float().numpy())
+    assert model.of(tmp_path).digest != model.of(folders["qwen2"]).digest
+
+
+def test_engine_finds_models_in_folders_of_folders(folders):
+    foreign = model.of(folders["gpt_neox"])
+    engine.set_prior_path(str(folders["gpt_neox"].parent))
+    assert engine.find_prior(foreign.digest).path == folders["gpt_neox"]
