@@ -1,4 +1,4 @@
-"""Models of transformers as predictors: what they predict, that no choice of execution changes it, that no byte is lost."""
+"""Models of transformers as predictors: what they predict, that no choice changes it, that no byte is lost."""
 
 from __future__ import annotations
 
@@ -478,3 +478,41 @@ def test_engine_finds_models_in_folders_of_folders(folders):
     foreign = model.of(folders["gpt_neox"])
     engine.set_prior_path(str(folders["gpt_neox"].parent))
     assert engine.find_prior(foreign.digest).path == folders["gpt_neox"]
+
+
+# lmzip's own model
+
+
+def test_a_prior_exports_to_a_directory_and_loads_again(tmp_path, run):
+    import torch
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    from lmzip.foreign.export import predictions
+    from lmzip.prior import store
+
+    corpus, text = tmp_path / "corpus", tmp_path / "text"
+    corpus.write_bytes(made.SAMPLE.read_bytes()[:4000])
+    text.write_bytes(made.SAMPLE.read_bytes()[4000:4500])
+    prior, folder = tmp_path / "own.prior", tmp_path / "own"
+    assert run("prior", "train", corpus, "-o", prior, "--experts", "none").status == 0
+    assert run("prior", "export", prior, "-o", folder).status == 0
+    assert run("prior", "export", prior, "-o", folder).status == 1  # exists
+    archives = []
+    for source in (prior, folder):
+        assert run("encode", text, "--prior", source, "-f", "--no-code").status == 0
+        archives.append((tmp_path / "text.lmz").read_bytes())
+    assert archives[0] == archives[1]
+    assert lmzip.decompress(archives[0], prior_path=str(folder)) == text.read_bytes()
+
+    loaded = AutoModelForCausalLM.from_pretrained(folder)
+    data = np.frombuffer(text.read_bytes()[:40], np.uint8)
+    expected = predictions(store.read(prior), data)
+    assert (expected.sum(1) == 1 << 24).all()
+    logits = loaded(torch.from_numpy(data.astype(np.int64))[None]).logits[0].double()
+    assert np.array_equal(np.rint(logits.exp().numpy() * 2**24).astype(np.int64), expected.astype(np.int64))
+    first = engine.lockstep(store.header(store.read(prior), 1 << 20, False))  # what coding would use
+    first.put(first.position, data)
+    coded_first = first.model.predict_segment(first.history, np.zeros(1, np.int64), np.array([first.position]), 20)[0]
+    assert np.array_equal(coded_first[1:], expected[:19])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    assert tokenizer("é x").input_ids == list("é x".encode())

@@ -1,4 +1,4 @@
-"""`lmzip prior train|build|list|info|verify`, and what `--prior` means to the other commands."""
+"""`lmzip prior train|build|export|list|info|verify`, and what `--prior` means to the other commands."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ examples:
   lmzip prior build books.lmz -o books.prior
   lmzip prior build books.lmz -o books.prior --same-as 3f7a…      that digest, or that file's, must come out
 """,
+    "export": """\
+example:
+  lmzip prior export books.prior -o books      a directory of transformers, of model type lmzip; encode takes it too
+""",
     "list": """\
 example:
   lmzip prior list --prior-path priors
@@ -68,7 +72,7 @@ def path_option(group: Any) -> None:
 def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_options: Any) -> None:
     """The commands behind `lmzip prior`."""
     commands = parser.add_subparsers(
-        dest="task", metavar="train|build|list|info|verify", required=True, help="each with a --help of its own"
+        dest="task", metavar="train|build|export|list|info|verify", required=True, help="each with a --help of its own"
     )
 
     def new(name: str, text: str) -> argparse.ArgumentParser:
@@ -103,6 +107,10 @@ def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_opti
     notes(build)
     output_options(build)
     limit_options(build)
+    export = new("export", "Write a prior's language model as a directory of transformers.")
+    export.add_argument("prior", metavar="PRIOR", help="a name, a digest or a file")
+    export.add_argument("-o", "--output", metavar="DIR", required=True, help="the directory, which must not exist")
+    path_option(export)
     listing = new("list", "Show the priors that can be found.")
     path_option(listing)
     info = new("info", "Show what a prior is, what it was learnt from, and what it costs.")
@@ -116,7 +124,7 @@ def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_opti
 
 
 def run(args: argparse.Namespace) -> int:
-    tasks = {"train": _train, "build": _build, "list": _list, "info": _info, "verify": _verify}
+    tasks = {"train": _train, "build": _build, "export": _export, "list": _list, "info": _info, "verify": _verify}
     return tasks[args.task](args) or 0
 
 
@@ -209,6 +217,17 @@ def _saved(args: argparse.Namespace, target: str) -> Iterator[Any]:
     yield save
 
 
+def _export(args: argparse.Namespace) -> None:
+    from .. import cli
+    from ..foreign.export import export
+
+    prior, folder = store.named(args.prior, args.prior_path), Path(args.output)
+    if folder.exists():
+        raise FileError(f"{folder} exists; name another with -o")
+    export(prior, folder)
+    cli.say(args, f"{folder}: prior {prior.manifest.state[:16]}; lmzip encode --prior {folder} builds on it as before")
+
+
 def _list(args: argparse.Namespace) -> None:
     print(f"{'digest':<16} {'stored':>15} {'rebuilt':>13} {'corpus':>13}  name")
     for prior in store.known(args.prior_path):
@@ -274,7 +293,7 @@ def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | For
         return None
     if args.preset == "auto" or args.time is not None:
         raise UsageError("--prior brings its own settings, so there is nothing for --time or --preset auto to choose")
-    if Path(args.prior).is_dir():
+    if Path(args.prior).is_dir() and not store.is_exported(Path(args.prior)):
         return _foreign(args)
     if args.prior_bits is not None or args.adapt is not None:
         raise UsageError("--prior-bits and --adapt are for models of transformers: --prior DIR")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..foreign.model import Foreign
 
 SUFFIX = ".prior"
+EXPORTED = "model.safetensors"  # a prior in a directory of its own, see foreign/export.py
 FORMAT = "lmzip-prior"
 VERSION = 1
 SMALL, WORTH = 1024, 0.75  # zlib is not tried on fewer bytes, and must take a quarter off: reading it takes time
@@ -132,7 +133,7 @@ class Prior:
 
     @property
     def name(self) -> str:
-        return self.path.name.removesuffix(SUFFIX)
+        return self.path.resolve().parent.name if self.path.name == EXPORTED else self.path.name.removesuffix(SUFFIX)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Its arrays, compared with its digest; the fingerprint is among them no more."""
@@ -278,7 +279,7 @@ def known(path: str) -> Iterator[Prior]:
     """Every prior that can be found, the first of each digest; files that are none are passed over."""
     seen = set()
     for place in folders(path):
-        files: Iterable[Path] = [place] if place.is_file() else sorted(place.glob(f"*{SUFFIX}"))
+        files: Iterable[Path] = [place] if place.is_file() else [*sorted(place.glob(f"*{SUFFIX}")), place / EXPORTED]
         for file in filter(Path.is_file, files):
             try:
                 prior = read(file)
@@ -305,8 +306,18 @@ def find(wanted: bytes, path: str) -> Prior | Foreign:
     )
 
 
+def is_exported(folder: Path) -> bool:
+    """Is this a directory that `lmzip prior export` wrote?"""
+    try:
+        return bool(json.loads((folder / "config.json").read_bytes()[:MANIFEST_LIMIT]).get("model_type") == "lmzip")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
 def named(name: str, path: str) -> Prior:
-    """The prior of this name or digest (16 digits at least), or in this file."""
+    """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one."""
+    if os.path.isdir(name) and is_exported(Path(name)):
+        return read(Path(name, EXPORTED))
     if os.sep in name or name.endswith(SUFFIX):
         return read(Path(name))
     for prior in known(path):
@@ -360,7 +371,7 @@ def archive_header(
             frame_size=frame_size,
             independent_frames=independent_frames,
         )
-    if os.path.isdir(prior):
+    if os.path.isdir(prior) and not is_exported(Path(prior)):
         from ..foreign.model import of
 
         foreign = of(Path(prior))
