@@ -13,6 +13,8 @@ import pytest
 
 import lmzip
 from lmzip import checkpoint, engine, guard, presets
+from lmzip.accel import cuda
+from lmzip.codec import product
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
 from lmzip.foreign import families, functions, inference, kernels, model, table, tensors
@@ -87,8 +89,11 @@ def test_predictions_are_those_of_transformers(folders, family):
 
 
 @pytest.mark.parametrize("family", made.FAMILIES)
-def test_no_bit_depends_on_batches_cache_or_unit(folders, family):
+def test_no_bit_depends_on_batches_cache_or_unit(folders, family, monkeypatch):
     window = ids()
+    monkeypatch.setattr(product, "BACKENDS", dict(product.BACKENDS))
+    monkeypatch.setattr(cuda, "BACKENDS", product.BACKENDS)
+    assert cuda.backend("cpu") == "cuda"  # the code for a GPU, run on the processor
     whole = network(folders[family]).logits(window, 0)
     stepping = network(folders[family])
     steps = np.concatenate([stepping.logits(window[: n + 1], n) for n in range(len(window))])
@@ -97,7 +102,7 @@ def test_no_bit_depends_on_batches_cache_or_unit(folders, family):
     for size in (1, 5, 17, 9, 3, 13):
         assert np.array_equal(pieces.logits(window[: at + size], at), whole[at : at + size])
         at += size
-    for products in ("int8", "float32", "int64"):
+    for products in ("int8", "float32", "int64", "cuda"):
         assert np.array_equal(network(folders[family], 8, products).logits(window, 0), whole)
     stepping.logits(ids(30, seed=1), 29)  # what the cache held is no longer of use
     assert np.array_equal(stepping.logits(window, 40), whole[40:])

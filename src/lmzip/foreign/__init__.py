@@ -9,4 +9,5 @@ kernels.py    what numba compiles
 inference.py  the network
 lockstep.py   the loop that sender and receiver share
 tokens.py     the sender's choice of tokens
+export.py     lmzip's own model as a directory of transformers
 """

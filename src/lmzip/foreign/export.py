@@ -52,7 +52,8 @@ def export(prior: store.Prior, folder: Path) -> None:
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
         "pre_tokenizer": level, "post_processor": None, "decoder": level,
         "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "vocab": byte_letters(), "merges": []},
+                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "vocab": byte_letters(),
+                  "merges": []},
     }  # fmt: skip
     (folder / FILE).write_text(json.dumps(tokenizer, ensure_ascii=False) + "\n", "utf-8")
     shutil.copyfile(prior.path, folder / SINGLE)

@@ -39,11 +39,12 @@ HARMLESS = {
     "output_attentions", "output_hidden_states", "return_dict", "is_encoder_decoder", "id2label", "label2id",
     "_attn_implementation_autoset", "tokenizer_class", "chunk_size_feed_forward", "problem_type", "prefix",
     "max_window_layers", "layer_types", "is_decoder", "_num_labels", "n_ctx",
+    "is_llama_config", "model_max_length", "max_sequence_length", "unsloth_version",
 }  # fmt: skip
 NEUTRAL: dict[str, tuple[Any, ...]] = {  # what must have one of these values, or be absent
     "add_cross_attention": (False,), "scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,),
     "cross_attention_hidden_size": (None,), "pruned_heads": ({}, None), "quantization_config": (None,),
-    "use_sliding_window": (False, None), "partial_rotary_factor": (1, 1.0, None), "logit_scale": (1, 1.0, None),
+    "rope_interleaved": (False, None), "use_mrope": (False, None), "use_sliding_window": (False, None), "partial_rotary_factor": (1, 1.0, None), "logit_scale": (1, 1.0, None),
 }  # fmt: skip
 
 

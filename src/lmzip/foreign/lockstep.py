@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .model import Foreign
 
 BATCH = 128  # tokens that the sender predicts at once
-RATE = 20  # of biases: so many 1024ths of the gradient
+RATE = 80  # of biases: so many 1024ths of the gradient
 
 
 class Context:

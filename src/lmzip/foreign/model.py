@@ -104,10 +104,10 @@ class Foreign:
 
     @property
     def work(self) -> int:
-        """Operations per byte, about: a token may be a single byte, and is read twice."""
+        """Operations per byte, at the rate that limits.py assumes: as if every token were a single byte."""
         made = self.made
-        attention = 4 * made.layers * made.heads * made.size * made.context
-        return 4 * (self.parameters * (1 if self.bits == 8 else 2) + attention) + 20 * made.vocabulary + 100_000
+        attention = 2 * made.layers * made.heads * made.size * made.context
+        return self.parameters * (1 if self.bits == 8 else 2) + attention + 20 * made.vocabulary + 1_000_000
 
     def header(self, experts: Any, frame_size: int, independent_frames: bool) -> Header:
         """The header of an archive that it predicts."""

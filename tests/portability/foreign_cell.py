@@ -1,0 +1,51 @@
+"""One cell of the numeric matrix for models of transformers: code with each, decode what another cell coded; digests.
+
+python foreign_cell.py THREADS FLUSH FOLDER: the folder holds models, and archives that another cell made, or none: then
+this cell leaves its own there. FLUSH as of cell.py.
+"""
+
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import torch
+from cell import FLUSH, SAMPLE, SMALL, flush
+
+from lmzip import engine
+from lmzip.foreign import model
+from lmzip.limits import Limits
+from lmzip.progress import Watch
+from lmzip.receiver import Receiver
+from lmzip.sender import Sender
+
+DATA = SAMPLE[:500] + "Съешь ещё этих мягких булок".encode() + SAMPLE[-200:]
+
+
+def main() -> None:
+    threads, mode, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    torch.set_num_threads(threads)
+    engine.set_threads(threads)
+    if FLUSH[mode]:
+        flush(FLUSH[mode])
+    digests = {}
+    engine.set_prior_path(str(folder))
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir():
+            continue
+        for bits, adapt, experts in ((8, "none", None), (16, "head", SMALL)):
+            foreign, sink, back = model.of(path, bits, adapt), io.BytesIO(), io.BytesIO()
+            Sender(sink, foreign.header(experts, 512, False), b"", Watch()).run(io.BytesIO(DATA))
+            archive = path.with_name(f"{path.name}-{bits}.lmz")
+            if not archive.exists():
+                archive.write_bytes(sink.getvalue())
+            with open(archive, "rb") as source:
+                Receiver(source, back, Limits(), Watch()).run()
+            assert back.getvalue() == DATA
+            digests[f"{path.name} {bits}"] = hashlib.sha256(sink.getvalue()).hexdigest()
+    print(json.dumps(digests))
+
+
+if __name__ == "__main__":
+    main()
