@@ -48,7 +48,7 @@ def export(prior: store.Prior, folder: Path) -> None:
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-    tokenizer = {
+    tokenizer: dict[str, Any] = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
         "pre_tokenizer": level, "post_processor": None, "decoder": level,
         "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,

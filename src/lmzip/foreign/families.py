@@ -44,7 +44,8 @@ HARMLESS = {
 NEUTRAL: dict[str, tuple[Any, ...]] = {  # what must have one of these values, or be absent
     "add_cross_attention": (False,), "scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,),
     "cross_attention_hidden_size": (None,), "pruned_heads": ({}, None), "quantization_config": (None,),
-    "rope_interleaved": (False, None), "use_mrope": (False, None), "use_sliding_window": (False, None), "partial_rotary_factor": (1, 1.0, None), "logit_scale": (1, 1.0, None),
+    "rope_interleaved": (False, None), "use_mrope": (False, None), "use_sliding_window": (False, None),
+    "partial_rotary_factor": (1, 1.0, None), "logit_scale": (1, 1.0, None),
 }  # fmt: skip
 
 
