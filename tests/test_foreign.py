@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import foreign_models as made
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 
@@ -260,6 +262,24 @@ def test_the_tokenizers_own_tokens_are_used_where_they_are_the_bytes(folders):
         ours = found.table.order[places].tolist()
         same = sum(a == b for a, b in zip(ours[::-1], theirs[::-1], strict=False))  # a first space may be dropped
         assert same >= least * len(theirs) and ends[-1] == len(text.encode())
+
+
+@pytest.mark.parametrize("kind", made.TOKENIZERS)
+def test_whatever_is_cut_are_the_same_bytes(folders, kind):
+    found = model.of(folders[kind])
+    texts = st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
+
+    @hypothesis.given(st.lists(st.one_of(st.binary(max_size=20), texts), max_size=5))
+    def check(parts):
+        data = b"".join(parts)
+        places, ends = found.tokens.cut(data)
+        tokens = [None if place < 0 else found.table.tokens[place] for place in places]
+        starts = [0, *ends[:-1].tolist()]
+        assert all(token is None or data.startswith(token, start) for token, start in zip(tokens, starts, strict=True))
+        assert (ends[-1] if len(ends) else 0) == len(data)
+        assert [len(token or b"x") for token in tokens] == np.diff([0, *ends]).tolist()
+
+    check()
 
 
 def test_without_a_tokenizer_the_table_cuts(folders):

@@ -19,6 +19,7 @@ from .tensors import Tensor
 
 FEW = 8  # rows up to which kernels multiply
 ROWS = 128  # most rows at once
+DEPTH = 1920  # 128 * 64 * DEPTH < 2^24
 BITS = {8: (1, 127), 12: (2, 2047), 16: (2, 127 * 256)}  # of weights: limbs, and the largest integer
 
 
@@ -184,18 +185,22 @@ class Unit:
     def __call__(self, weight: np.ndarray, halves: np.ndarray) -> np.ndarray:
         """int32[limbs, outputs, rows] = weight · halves^T; weight: int8[limbs, outputs, inputs], halves in ±64.
 
-        float32 holds sums of 2,048 products; int32 of all that a model may have, see families.LIMITS.
+        float32 holds sums of DEPTH products; int32 of all that a model may have, see families.LIMITS.
         """
         torch = self.torch
         limbs, outputs, inputs = weight.shape
-        found = torch.zeros(limbs, outputs, len(halves), dtype=torch.int32)
-        depth = inputs if self.result == torch.int32 else 1920
-        for start in range(0, inputs, depth):
-            right = torch.from_numpy(halves[:, start : start + depth]).to(self.operand).t()
+        left, right = torch.from_numpy(weight), torch.from_numpy(halves)
+        if self.result == torch.int32:
+            found = torch.empty(limbs, outputs, len(halves), dtype=torch.int32)
             for limb in range(limbs):
-                left = torch.from_numpy(weight[limb, :, start : start + depth]).to(self.operand)
+                self.call(left[limb], right.t(), found[limb])
+            return found.numpy()
+        found = torch.zeros(limbs, outputs, len(halves), dtype=torch.int32)
+        for start in range(0, inputs, DEPTH):
+            part = slice(start, start + DEPTH)
+            for limb in range(limbs):
                 out = torch.empty(outputs, len(halves), dtype=self.result)
-                self.call(left, right, out)
+                self.call(left[limb, :, part].to(self.operand), right[:, part].to(self.operand).t(), out)
                 found[limb] += out.to(torch.int32)
         return found.numpy()
 

@@ -38,6 +38,7 @@ class Context:
         self.count = np.zeros(1, np.int64)
         self.flags = np.zeros(0 if foreign.table.complete else 2, np.int64)
         self.bias = np.zeros(len(foreign.table.order) if foreign.adapt else 0, np.int32)
+        self.ends = kernels.ends()
         self.watched = np.zeros(1, np.int64)  # up to where the experts were last told to look
         self.forget()
 
@@ -63,7 +64,9 @@ class Context:
 
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("window", "count", "flags", "bias", "watched")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {
+            f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights", "before")
+        }
 
 
 class ForeignLockstep(Lockstep):
@@ -104,10 +107,11 @@ class ForeignLockstep(Lockstep):
         kernels.accumulate(logits, order, context.bias, self._work, self._sums)
         place, size, length = kernels.code_token(
             self.foreign.trie, self._sums, chosen, context.flags, self._frequencies,
-            None if experts is None else experts.state, self.history, at, state, message, decoding, self._numbers,
+            None if experts is None else context.ends, None if experts is None else experts.state, self.history, at, state, message, decoding, self._numbers,
         )  # fmt: skip
         if len(context.bias) and place >= 0:
             kernels.learn_bias(context.bias, self._sums, place, RATE)
+        context.ends.before[1], context.ends.before[0] = context.ends.before[0], place
         context.append(int(order[place]) if place >= 0 else context.unknown)
         return size, length
 
