@@ -459,7 +459,8 @@ def code_token(trie, sums, chosen, flags, f, ends, experts, history, i, state, m
 
     chosen: the encoder's token, its place in the table's order; -1: an escape, of one byte. flags: int64[2], how often
     tokens and escapes came so far; of no elements where every byte is a token. f: uint32[1, 256]. experts: their State,
-    or None, and then so is ends. Returns place (or -1), bytes and code length; the decoder gets -1 as well for what no encoder writes.
+    or None, and then so is ends. Returns place (or -1), bytes and code length; the decoder gets -1 as well for what no
+    encoder writes.
     """
     ring = history.shape[0] - 1
     length = np.int64(0)

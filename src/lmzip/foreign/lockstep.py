@@ -1,7 +1,7 @@
 """The loop that sender and receiver share when a model of transformers predicts: by tokens, and in them by bytes.
 
 A token is coded as a walk along the trie of all tokens' bytes: at a node that is a token itself and goes on, whether it
-ends there; else the next byte, by the model's weight of each. With experts every such byte is mixed with what they
+ends there; else the next byte, by the model's weight of each. With experts every such choice is mixed with what they
 predict, so the archive adapts to its file; without them a token costs -log2 of its probability. The sender predicts as
 many tokens at once as it likes, the receiver one after the other.
 
@@ -105,9 +105,10 @@ class ForeignLockstep(Lockstep):
             self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
             context.watched[0] = at + self.segment
         kernels.accumulate(logits, order, context.bias, self._work, self._sums)
+        known = (None, None) if experts is None else (context.ends, experts.state)
         place, size, length = kernels.code_token(
-            self.foreign.trie, self._sums, chosen, context.flags, self._frequencies,
-            None if experts is None else context.ends, None if experts is None else experts.state, self.history, at, state, message, decoding, self._numbers,
+            self.foreign.trie, self._sums, chosen, context.flags, self._frequencies, *known, self.history, at, state,
+            message, decoding, self._numbers,
         )  # fmt: skip
         if len(context.bias) and place >= 0:
             kernels.learn_bias(context.bias, self._sums, place, RATE)
