@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .model import Foreign
 
 BATCH = 128  # tokens that the sender predicts at once
+TRUST, DOUBT = (
+    (50000, 15000),
+    1000,
+)  # weights (65536: 1) of the model's inputs to the mix of bytes, of all others, at first
 RATE = 80  # of biases: so many 1024ths of the gradient
 
 
@@ -84,7 +88,12 @@ class ForeignLockstep(Lockstep):
         self.foreign, self.network = foreign, network
         self.learner = None
         self.context = self.model = Context(foreign)  # type: ignore[assignment]
-        self.experts = None if header.experts is None else Experts(header.experts, True)
+        self.experts = None
+        if header.experts is not None:
+            self.experts = Experts(header.experts, True)
+            weights = self.experts.state.weights
+            weights[weights > 0] = DOUBT
+            weights[:, -2:] = TRUST
         self._sums = np.zeros(len(foreign.table.order) + 1, np.int64)
         self._work = np.zeros(len(foreign.table.order), np.float32)
         self._frequencies = np.zeros((1, 256), np.uint32)

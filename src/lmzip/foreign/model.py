@@ -122,13 +122,17 @@ class Foreign:
             raise UsageError(str(error)) from None
         return made
 
+    def network(self, products: str | None = None) -> Any:
+        """The network, its weights loaded and checked."""
+        from .inference import Network
+
+        return Network(self.made, families.Weights(self.made, self.source.tensors, self.path), self.bits, products)
+
     def lockstep(self, header: Header, products: str | None = None) -> Any:
         """A predictor at its beginning."""
-        from .inference import Network
         from .lockstep import ForeignLockstep
 
-        weights = families.Weights(self.made, self.source.tensors, self.path)
-        return ForeignLockstep(header, self, Network(self.made, weights, self.bits, products))
+        return ForeignLockstep(header, self, self.network(products))
 
 
 def is_model(path: Path) -> bool:

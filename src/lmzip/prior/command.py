@@ -114,7 +114,7 @@ def add_parsers(parser: argparse.ArgumentParser, output_options: Any, limit_opti
     listing = new("list", "Show the priors that can be found.")
     path_option(listing)
     info = new("info", "Show what a prior is, what it was learnt from, and what it costs.")
-    info.add_argument("prior", metavar="PRIOR", help="a name, a digest or a file")
+    info.add_argument("prior", metavar="PRIOR", help="a name, a digest or a file, or a directory of transformers")
     info.add_argument("--json", action="store_true", help="for programs")
     info.add_argument("--compare", metavar="FILE", help="show what part of this file its corpus holds")
     path_option(info)
@@ -242,6 +242,8 @@ def _info(args: argparse.Namespace) -> None:
     from ..codec.cache import source_digest
     from .worth import overlap
 
+    if Path(args.prior).is_dir() and not store.is_exported(Path(args.prior)):
+        return _foreign_info(args)
     prior = store.named(args.prior, args.prior_path)
     said = prior.manifest
     seen = None
@@ -272,6 +274,27 @@ def _info(args: argparse.Namespace) -> None:
     print("\n".join(f"{name:<10}{value}" for name, value in rows.items()))
     if seen:
         print(seen)
+
+
+def _foreign_info(args: argparse.Namespace) -> None:
+    """What a directory of transformers holds, loaded and checked: what is not supported is refused."""
+    from ..foreign.model import of
+
+    found = of(Path(args.prior))
+    found.network()
+    made, table = found.made, found.table
+    rows = {
+        "digest": f"{found.digest.hex()}, with 8 bits and no adaptation",
+        "stored": f"{found.size:,} bytes",
+        "model": f"{made.family}, {found.parameters:,} parameters in {made.layers} layers, {made.width} wide",
+        "window": f"{made.context:,} tokens of the model's {made.positions:,}",
+        "tokens": f"{len(table.tokens):,} of {made.vocabulary:,} ids, {table.kind}"
+        + ("" if table.complete else "; bytes that are no tokens are escaped"),
+    }
+    if args.json:
+        print(json.dumps({"path": str(found.path), "stored": found.size, "digest": found.digest.hex()} | asdict(made)))
+        return
+    print("\n".join(f"{name:<10}{value}" for name, value in rows.items()))
 
 
 def _verify(args: argparse.Namespace) -> None:
