@@ -16,7 +16,7 @@ from lmzip.prior import store
 from lmzip.prior.train import train
 from lmzip.progress import Watch
 from lmzip.receiver import Survey
-from lmzip.sender import Sender
+from lmzip.sender import Sender, encode_frame
 
 PROSE = [
     b"The old lady pulled her spectacles down and looked over them about the room; then she put them up.",
@@ -29,11 +29,21 @@ NOISE = [
 ]
 
 
-def nll(header: Header, data: bytes) -> int:
+def footer(header: Header, data: bytes) -> int:
     """What the footer of its archive says."""
     sink = io.BytesIO()
     Sender(sink, header, b"", Watch()).run(io.BytesIO(data))
     return Survey(io.BytesIO(sink.getvalue()), keep=False).footer.nll
+
+
+def nll(header: Header, data: bytes) -> int:
+    """Of its frames coded by a new predictor, also where an archive would store them."""
+    state, size = engine.lockstep(header), header.frame_size
+    blocks = [np.frombuffer(data[at : at + size], np.uint8) for at in range(0, len(data), size)]
+    return sum(
+        encode_frame(header, k, block.tobytes(), False, state, state.encode(block)).frame.nll
+        for k, block in enumerate(blocks)
+    )
 
 
 def prior(header: Header, corpus: bytes, path) -> store.Prior:
@@ -44,13 +54,14 @@ def prior(header: Header, corpus: bytes, path) -> store.Prior:
 
 @pytest.mark.parametrize("kind", HEADERS)
 def test_a_score_is_what_an_archive_costs_and_nothing_stays(kind, text):
-    """Long texts of several frames, stored noise, one byte repeated, nothing at all; then the first ones again."""
+    """Long texts of several frames, noise, one byte repeated, nothing at all; then the first ones again."""
     noise = np.random.default_rng(1).bytes(5000)
     texts = [text[:9000], PROSE[0], b"", b"aaaaaaaa", noise, text[5000:5600], b"\0", text[:9000], PROSE[0]]
     scorer = Scorer(HEADERS[kind])
     before = scorer.state.digest()
     scores = [scorer.nll(one) for one in texts]
     assert scores == [nll(HEADERS[kind], one) for one in texts]
+    assert scores[0] == footer(HEADERS[kind], texts[0])
     assert scorer.state.digest() == before
 
 
@@ -63,6 +74,7 @@ def test_with_a_prior_too(kind, text, tmp_path):
     before = scorer.state.digest()
     for one in (text[20_000:23_000], PROSE[1], text[20_000:23_000]):
         assert scorer.nll(one) == nll(header, one)
+    assert scorer.nll(text[20_000:23_000]) == footer(header, text[20_000:23_000])
     assert scorer.state.digest() == before
     engine.set_prior_path("")
 

@@ -36,7 +36,7 @@ examples:
   zcat web.jsonl.gz | lmzip score --field content --preset fast
   lmzip score pool.jsonl --prior wanted.prior --against general.prior > scored.jsonl
 
-Each text is coded alone, from the same state: what the footer of its archive would say, without archive or decoder.
+Each text is coded alone, from the same state: what coding it takes, without archive or decoder.
 High bpb: noise, or another language; low bpb: repetition. With --against, `difference` is bpb under --prior less bpb
 under the other: Moore-Lewis selection takes the texts where it is lowest.
 """,

@@ -1,4 +1,4 @@
-"""Bits per byte of many texts, each under the same model: what an archive of it alone would be charged.
+"""Bits per byte of many texts, each alone under the same model: its code length, also where an archive would store it.
 
 Every text begins from the same state: fresh, or where a prior ends. To set up a state takes far longer than to code a
 short text, so what a text changes is put back instead: tables are copied back as far as they are in use, but of the
@@ -16,8 +16,8 @@ import numpy as np
 from .. import engine
 from ..codec import lockstep
 from ..codec.message import NLL_BITS, Header
+from ..codec.receive import steps
 from ..errors import FileError
-from ..sender import encode_frame
 
 BY_ROW = ("model.tables", "learner.squares")  # [orders, rows, …]
 
@@ -38,14 +38,16 @@ class Scorer:
         self._touched = np.zeros(self._rows[0].shape[:2] if self._rows else (0, 0), bool)
 
     def nll(self, data: bytes) -> int:
-        """Code length of `data` in 2^-20 bit, as the footer of its archive has it; the state is as before, then."""
+        """Code length of `data` in 2^-20 bit, as in its archive's frames if they are coded; the state is put back then."""
         here, size, total = self.state, self.header.frame_size, 0
         begin = here.position
         before = here.take(begin, min(len(data), len(here.history))) if hasattr(here, "history") else None
-        for index in range(-(-len(data) // size)):
-            block = data[index * size : (index + 1) * size]
-            last = (index + 1) * size >= len(data)
-            total += encode_frame(self.header, index, block, last, _Watched(self)).frame.nll
+        for start in range(0, len(data), size):
+            block = np.frombuffer(data, np.uint8)[start : start + size]
+            encoding = _Kept(self, block) if self._rows else here.encode(block)
+            while not encoding.done:
+                encoding.advance(steps(self.header))
+            total += encoding.nll
         if before is not None:
             here.put(begin, before)
         self._reset()
@@ -71,22 +73,6 @@ class Scorer:
         named = self.state.arrays()
         for name, saved in self._saved.items():
             named[name][...] = saved
-
-
-class _Watched:
-    """The predictor as `encode_frame` needs it: no digest is taken, and what is about to be learnt over is kept."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self.scorer = scorer
-
-    def encode(self, data: np.ndarray) -> Any:
-        return _Kept(self.scorer, data) if self.scorer._rows else self.scorer.state.encode(data)
-
-    def skip(self, data: np.ndarray) -> None:
-        self.scorer.state.skip(data)
-
-    def digest(self) -> bytes:
-        return bytes(8)
 
 
 class _Kept(lockstep.Encoding):
