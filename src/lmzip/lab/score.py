@@ -38,7 +38,7 @@ class Scorer:
         self._touched = np.zeros(self._rows[0].shape[:2] if self._rows else (0, 0), bool)
 
     def nll(self, data: bytes) -> int:
-        """Code length of `data` in 2^-20 bit, as in its archive's frames if they are coded; the state is put back then."""
+        """Code length of `data` in 2^-20 bit, as in its archive if all frames are coded; the state is put back then."""
         here, size, total = self.state, self.header.frame_size, 0
         begin = here.position
         before = here.take(begin, min(len(data), len(here.history))) if hasattr(here, "history") else None
