@@ -265,7 +265,7 @@ def kill_often(command: list[str], result: Path, expected: bytes, count: int, ch
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "preset", "size", "checkpoint", "count"),
-    [(TOY, "fast", 60_000, 0.2, 50), (REAL, "fast", 200_000, 1, 50), (REAL, "default", 30_000, 3, 5)],
+    [(TOY, "fast", 60_000, 0.2, 50), (REAL, "fast", 200_000, 1, 50), (REAL, "default", 200_000, 1, 5)],
     ids=["toy", "fast", "default"],
 )
 def test_kills(text, tmp_path, program, preset, size, checkpoint, count):
