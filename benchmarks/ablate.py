@@ -28,9 +28,7 @@ def code_lengths(header: Header, data: bytes) -> dict[str, int]:
     """Bytes, rounded, of the mix and its parts, by the ledger's names."""
     state = engine.lockstep(header)
     for start in range(0, len(data), header.frame_size):
-        encoding = state.encode(np.frombuffer(data[start : start + header.frame_size], np.uint8))
-        while not encoding.done:
-            encoding.advance(64)
+        engine.completed(state.encode(np.frombuffer(data[start : start + header.frame_size], np.uint8)))
     return {name: round(value / (8 << NLL_BITS)) for name, value in shares(state).items()}
 
 

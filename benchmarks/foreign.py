@@ -81,7 +81,7 @@ def bits(args: argparse.Namespace) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from lmzip import presets
+    from lmzip import engine, presets
     from lmzip.foreign import model
 
     torch.set_num_threads(1)
@@ -108,9 +108,7 @@ def bits(args: argparse.Namespace) -> None:
         foreign = model.of(args.model, precision, adapt)
         state = foreign.lockstep(foreign.header(presets.EXPERTS[experts], 1 << 20, False))
         begin = time.process_time()
-        encoding = state.encode(np.frombuffer(data, np.uint8))
-        while not encoding.done:
-            encoding.advance(128)
+        encoding = engine.completed(state.encode(np.frombuffer(data, np.uint8)))
         spent, nll = time.process_time() - begin, encoding.nll / (1 << 20)
         print(
             f"{precision} bits, adapt {adapt}, experts {experts}: {nll / len(data):.5f} bpb, "

@@ -89,15 +89,13 @@ def replay(data: bytes, steps: Iterable[int] = (0, 1, 2, 4), base: dict[str, Any
 def epochs(data: bytes, passes: int = 3, base: dict[str, Any] | None = None) -> list[dict]:
     """Code lengths of the same data, again and again by one predictor that goes on learning."""
     from lmzip import engine
+    from lmzip.codec.message import NLL_BITS
 
     rows = []
     for name, header in (base or headers()).items():
         state, bits, begin = engine.Predictor(header), [], time.process_time()
         for _ in range(passes):
-            encoding = state.encode(np.frombuffer(data, np.uint8))
-            while not encoding.done:
-                encoding.advance(64)
-            bits.append(encoding.nll / (1 << 20))
+            bits.append(engine.completed(state.encode(np.frombuffer(data, np.uint8))).nll / (1 << NLL_BITS))
         rows.append({"predictor": name, "original": len(data), "bits": bits, "cpu": time.process_time() - begin})
         again = archive(replace(header, replay=1), data)
         rows[-1]["replay_bits"] = again["nll_bits"]

@@ -122,6 +122,13 @@ def lockstep(header: Header) -> Any:
         raise
 
 
+def completed(coding: Any) -> Any:
+    """An encoding or a decoding, after all of its segments."""
+    while not coding.done:
+        coding.advance(64)
+    return coding
+
+
 def _foreign(prior: Any, header: Header) -> Any:
     """The predictor of a model of transformers."""
     from .codec.cache import load_lockstep

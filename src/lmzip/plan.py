@@ -127,8 +127,7 @@ def sample(source: BinaryIO, length: int, clock: Callable[[], float] = time.perf
         else:
             encoding = predictor.encode(data)
             start = clock()
-            while not encoding.done:
-                encoding.advance(64)
+            engine.completed(encoding)
             seconds += clock() - start
             coded += encoding.nll / (8 << NLL_BITS)
             timed += len(data)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import engine
 from ..codec.experts import MIX, Experts, _code_segment
 from ..codec.learner import RATE, Learner, train
 from ..codec.lockstep import Decoding, Lockstep
@@ -24,6 +25,7 @@ from ..codec.message import Header
 from ..codec.model import Cache, Model, forward
 from ..codec.product import Products
 from ..codec.settings import ExpertSettings, ModelSettings
+from ..codec.symbols import FREQUENCY_BITS
 from .lstm import Lstm, LstmLearner, LstmSettings, rates
 from .positions import ByPosition
 
@@ -180,18 +182,13 @@ def bench(
 
 def code(state: Lockstep, data: bytes) -> tuple[bytes, int]:
     """The transcript of one frame, and its code length in 2^-20 bit."""
-    encoding = state.encode(np.frombuffer(data, np.uint8))
-    while not encoding.done:
-        encoding.advance(64)
+    encoding = engine.completed(state.encode(np.frombuffer(data, np.uint8)))
     return encoding.finish(), encoding.nll
 
 
 def decode(state: Lockstep, transcript: bytes, length: int) -> bytes:
     """What a transcript stands for, by a predictor at its beginning."""
-    decoding = state.decode(np.frombuffer(transcript, np.uint8), length)
-    while not decoding.done:
-        decoding.advance(64)
-    return decoding.finish().tobytes()
+    return engine.completed(state.decode(np.frombuffer(transcript, np.uint8), length)).finish().tobytes()
 
 
 def lengths_by_distance(
@@ -219,6 +216,6 @@ def lengths_by_distance(
         for number in range(reach // state.segment):
             first = number * state.segment
             rows = model.predict_segment(state.history, begin, position + first, state.segment)[0]
-            found[piece, first : first + state.segment] = 24 - np.log2(rows[at, targets[piece, number]])
+            found[piece, first : first + state.segment] = FREQUENCY_BITS - np.log2(rows[at, targets[piece, number]])
             model.advance(state.segment)
     return found

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from .. import engine
-from ..codec.message import NLL_BITS, Header
+from ..codec.message import Header
+from ..prior.worth import bits
 
 # Bit k of ExpertSettings.contexts, see codec/experts.py
 NAMES = (
@@ -56,20 +54,16 @@ def worth(data: bytes, header: Header, look: Callable[[str], None] = lambda name
     assert header.experts is not None
     used = header.experts.contexts
 
-    def bits(contexts: int) -> float:
+    def with_only(contexts: int) -> float:
         assert header.experts is not None
         settings = replace(header.experts, contexts=contexts)
-        state = engine.lockstep(replace(header, model=None, replay=0, prior=None, segment=256, experts=settings))
-        encoding = state.encode(np.frombuffer(data, np.uint8))
-        while not encoding.done:
-            encoding.advance(64)
-        return encoding.nll / (1 << NLL_BITS)
+        return bits(replace(header, model=None, replay=0, prior=None, segment=256, experts=settings), [data])
 
     look("all contexts")
-    whole = bits(used)
+    whole = with_only(used)
     rows = []
     for k, name in enumerate(NAMES):
         if used >> k & 1:
             look(name)
-            rows.append({"number": k, "name": name, "without": bits(used ^ 1 << k), "alone": bits(1 << k)})
+            rows.append({"number": k, "name": name, "without": with_only(used ^ 1 << k), "alone": with_only(1 << k)})
     return {"bytes": len(data), "all": whole, "contexts": rows}

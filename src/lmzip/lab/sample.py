@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import engine
 from ..codec import coder, experts, lockstep, mixed, mixer, model, rng
 from ..codec.kernel import inline
 from ..codec.message import VERSION
 from ..errors import UsageError
 from .notes import PATHS, STATE, again, kernel
 
-BATCH = 16  # segments between two looks at the clock
 _HEAT = np.uint64(STATE)  # where a decoder's state keeps the temperature, in percent
 _0, _1, _HALF = np.uint64(0), np.uint64(1), np.uint64(1 << mixer.BITS - 1)
 _BITS = np.uint64(mixer.BITS)
@@ -115,6 +115,4 @@ def sample(state: Any, length: int, seed: int = 0, temperature: float = 1.0) -> 
         raise UsageError("several streams are sampled at temperature 1 only; leave the option out")
     else:
         decoding = Tempered(state, bits, length, temperature)
-    while not decoding.done:
-        decoding.advance(BATCH)
-    return bytes(decoding.data)
+    return bytes(engine.completed(decoding).data)

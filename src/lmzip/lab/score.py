@@ -16,7 +16,6 @@ import numpy as np
 from .. import engine
 from ..codec import lockstep
 from ..codec.message import NLL_BITS, Header
-from ..codec.receive import steps
 from ..errors import FileError
 
 BY_ROW = ("model.tables", "learner.squares")  # [orders, rows, …]
@@ -44,10 +43,7 @@ class Scorer:
         before = here.take(begin, min(len(data), len(here.history))) if hasattr(here, "history") else None
         for start in range(0, len(data), size):
             block = np.frombuffer(data, np.uint8)[start : start + size]
-            encoding = _Kept(self, block) if self._rows else here.encode(block)
-            while not encoding.done:
-                encoding.advance(steps(self.header))
-            total += encoding.nll
+            total += engine.completed(_Kept(self, block) if self._rows else here.encode(block)).nll
         if before is not None:
             here.put(begin, before)
         self._reset()

@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import engine
+from ..codec.message import NLL_BITS
+from ..codec.symbols import FREQUENCY_BITS
+
 LETTERS = np.frombuffer(string.ascii_lowercase.encode(), np.uint8)
 TRIALS = 48  # of each task
 REPEATED = 24  # letters that are shown and shown again
@@ -58,10 +62,7 @@ def aside(state: Any, frozen: bool = False) -> Iterator[Any]:
 
 def code_length(state: Any, text: np.ndarray) -> float:
     """Bits that the predictor takes for a text, as the next of what it codes."""
-    encoding = state.encode(text)
-    while not encoding.done:
-        encoding.advance(64)
-    return encoding.nll / (1 << 20)
+    return engine.completed(state.encode(text)).nll / (1 << NLL_BITS)
 
 
 def byte_costs(state: Any, text: np.ndarray) -> np.ndarray:
@@ -75,7 +76,7 @@ def byte_costs(state: Any, text: np.ndarray) -> np.ndarray:
         encoding.advance()
         count = encoding.position - at
         frequencies = state.model.net.frequencies[0, np.arange(count), text[at : at + count]]
-        costs.append(24 - np.log2(frequencies.astype(np.float64)))
+        costs.append(FREQUENCY_BITS - np.log2(frequencies.astype(np.float64)))
     return np.concatenate(costs)
 
 

@@ -18,6 +18,7 @@ from .. import engine, pack
 from ..codec import coder, lockstep
 from ..codec.message import CODED, NLL_BITS, Header
 from ..codec.mixer import BITS
+from ..codec.symbols import FREQUENCY_BITS
 from ..ledger import Ledger
 from ..progress import Watch
 from ..sender import Coded, Sender
@@ -167,7 +168,7 @@ class Noting(lockstep.Encoding):
     def _look_at_model(self, frequencies: np.ndarray, at: int) -> None:
         """How sure is the model of the byte it finds likeliest, and is it right?"""
         likeliest = frequencies.argmax(1)
-        sure = np.minimum(frequencies.max(1) / (1 << 24), 1 - 2.0**-24)
+        sure = np.minimum(frequencies.max(1) / (1 << FREQUENCY_BITS), 1 - 2.0**-FREQUENCY_BITS)
         self.trace.model.add(sure, likeliest == self.lockstep.take(at, len(frequencies)))
 
 

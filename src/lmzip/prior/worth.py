@@ -74,10 +74,7 @@ def bits(header: Header, pieces: Iterable[bytes]) -> float:
     for piece in pieces:
         if state is None or header.independent_frames:
             state = engine.lockstep(header)
-        encoding = state.encode(np.frombuffer(piece, np.uint8))
-        while not encoding.done:
-            encoding.advance(64)
-        total += encoding.nll
+        total += engine.completed(state.encode(np.frombuffer(piece, np.uint8))).nll
     return total / (1 << NLL_BITS)
 
 
