@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import figures
-from .run import RESULTS, about, versions
+from .run import about
 
 KINDS = (("transformer", True), ("lstm", True), ("tables", True), ("transformer", False), ("lstm", False))
 WIDTHS = (32, 64, 128, 256)
@@ -299,17 +299,15 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--pieces", type=int, default=192, help=f"pieces of {REACH} bytes for that (default 192)")
     parser.add_argument("--table-bits", type=int, default=17, help="log2 of the rows of a hashed table (default 17)")
-    parser.add_argument("--folder", type=Path, default=figures.FOLDER, help="of the figures (default docs)")
     parser.add_argument("--name", default="architectures", help="of the result files (default architectures)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the raw figures")
-    parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is there")
+    figures.add_options(parser)
     arguments = parser.parse_args(argv)
     path = arguments.results / f"{arguments.name}.json"
     if arguments.draw:
         result = json.loads(path.read_text())
     else:
         data = np.frombuffer(arguments.file.read_bytes(), np.uint8)
-        told = about(sys.argv[1:] if argv is None else argv, "benchmarks.architectures") | {"versions": versions([])}
+        told = about(sys.argv[1:] if argv is None else argv, "benchmarks.architectures")
         result = run(data, arguments, path, told)
     print(table(result))
     for drawn in draw(result, arguments.folder, arguments.name):

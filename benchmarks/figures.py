@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from .run import ROOT
+from .run import RESULTS, ROOT
 
 FOLDER = ROOT / "docs"
 # Okabe and Ito's colours, which colour-blind readers tell apart; each with its own marker and dashes
@@ -22,6 +23,13 @@ STYLES = [
     )
 ]
 FILLS = [{"color": color, "hatch": hatch} for color, hatch in (("#0072B2", ""), ("#E69F00", "///"), ("#999999", "..."))]
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Where figures and what they are made of go, and whether anything is measured for them."""
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the figures (default docs)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the raw figures")
+    parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is there")
 
 
 def panels(columns: int = 1, width: float = 7, height: float = 4.2, **options: Any) -> tuple[Any, list[Any]]:

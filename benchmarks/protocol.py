@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from . import figures
-from .run import RESULTS, about, versions
+from .run import about
 
 FRAME = 1 << 20
 
@@ -453,16 +453,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME")
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--bytes", type=int, default=FRAME, help="of the file's beginning (default 1048576)")
-    parser.add_argument("--folder", type=Path, default=figures.FOLDER, help="of the figure (default docs)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the raw figures")
-    parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is there")
+    figures.add_options(parser)
     arguments = parser.parse_args(argv)
     path = arguments.results / f"protocol-{arguments.name}.json"
     if arguments.draw:
         result = json.loads(path.read_text())
     else:
         data = arguments.file.read_bytes()[: arguments.bytes]
-        told = about(sys.argv[1:] if argv is None else argv, "benchmarks.protocol") | {"versions": versions([])}
+        told = about(sys.argv[1:] if argv is None else argv, "benchmarks.protocol")
         told["file"] = {"name": arguments.file.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         result = told | {"rows": EXPERIMENTS[arguments.name](data)}  # type: ignore[operator]
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -166,11 +166,6 @@ def _alone(ledger: str) -> dict[str, int]:
     return {part: int(size.replace(",", "")) for part, size in found}
 
 
-def _short(argument: str) -> str:
-    """A command-line word without the folders of this machine."""
-    return " ".join(word.rsplit("/", 1)[-1] for word in argument.split(" "))
-
-
 def _lmzip(preset: str, decode: bool = True) -> Compressor:
     words = shlex.split(preset)
     options = words if words[:1] and words[0].startswith("-") else ["--preset", *words]
@@ -178,7 +173,7 @@ def _lmzip(preset: str, decode: bool = True) -> Compressor:
     if "--prior" in options:
         at = options.index("--prior") + 1
         options[at] = prior = os.path.abspath(options[at])  # commands run in a scratch folder
-        name, back = f"{_short(name)} (conditional)", f"{back} --prior-path {shlex.quote(prior)}"
+        name, back = f"{provenance.short(name)} (conditional)", f"{back} --prior-path {shlex.quote(prior)}"
     encode = f"{COMMAND} encode {{in}} -o {{out}} -f {shlex.join(options)}"
     return Compressor(name, encode, back if decode else None, is_lmzip=True, prior=prior)
 
@@ -217,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.ablate:
         from . import ablate  # loads numpy, and what this process holds is the floor of every measurement
 
-        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, told | {"versions": versions([])})
+        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, told)
         return 0
     found, missing = peers.available()
     if arguments.peers == "all":

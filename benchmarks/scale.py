@@ -7,19 +7,17 @@ it cost and the memory in use.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import shlex
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from lmzip.lab.provenance import commit, machine
+from lmzip.lab.provenance import about
 
-from .run import RESULTS, versions
+from .run import RESULTS
 
 MB = 1_000_000
 
@@ -58,17 +56,11 @@ def main() -> None:
     parser.add_argument("--name", help="of the result file (default: scale-PRESET)")
     arguments = parser.parse_args()
     words = ["python", "-m", "benchmarks.scale", *(file.name for file in arguments.files), "--preset", arguments.preset]
-    about = {
-        "command": shlex.join(words),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions([]),
-    }
+    told = about(words)
     data = np.frombuffer(b"".join(file.read_bytes() for file in arguments.files), np.uint8)
     rows = run(data, arguments.preset)
     path = RESULTS / f"{arguments.name or 'scale-' + arguments.preset}.json"
-    path.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
+    path.write_text(json.dumps(told | {"rows": rows}, indent=1) + "\n")
     print(f"{path.name} written", file=sys.stderr)
 
 

@@ -9,9 +9,7 @@ multiplication and its addition, in the matrices alone.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -19,9 +17,9 @@ from statistics import median
 
 import numpy as np
 
-from lmzip.lab.provenance import commit, machine
+from lmzip.lab.provenance import about
 
-from .run import RESULTS, ROOT, versions
+from .run import RESULTS, ROOT
 
 WIDTHS, DEPTHS, CONTEXTS, SEGMENTS = (64, 128, 256, 512), (1, 2, 4, 8), (16, 64, 256, 1024), (16, 32, 64, 128, 256)
 BASE = {"width": 128, "layers": 1, "window": 64, "segment": 32}
@@ -149,19 +147,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of each setting (default 3)")
     parser.add_argument("--name", default="throughput", help="of the result files")
     arguments = parser.parse_args()
-    about = {
-        "command": shlex.join(["python", "-m", "benchmarks.throughput", *sys.argv[1:]]),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions([]),
-    }
+    told = about(["python", "-m", "benchmarks.throughput", *sys.argv[1:]])
     head = "| width | layers | window | segment | µs a byte | GOP/s in products | GOP/s of the step | peak |"
     print(head + "\n|" + " ---: |" * 8, flush=True)
     rows = run(arguments.repeat)
     stem = RESULTS / arguments.name
-    stem.with_suffix(".json").write_text(json.dumps(about | {"rows": rows}, indent=1, ensure_ascii=False) + "\n")
-    table = "\n".join([f"`{about['command']}`", "", head, "|" + " ---: |" * 8, *map(line, rows)]) + "\n"
+    stem.with_suffix(".json").write_text(json.dumps(told | {"rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    table = "\n".join([f"`{told['command']}`", "", head, "|" + " ---: |" * 8, *map(line, rows)]) + "\n"
     stem.with_suffix(".md").write_text(table)
     plot(rows, stem.with_suffix(".png"))
 

@@ -97,14 +97,19 @@ def cell(header: Header, sample: bytes, two_threads: bool) -> dict:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()} | {"states": states}
 
 
+def begin(threads: int, mode: str) -> None:
+    """What a cell's arguments ask of this process."""
+    torch.set_num_threads(threads)
+    if FLUSH[mode]:
+        flush(FLUSH[mode])
+
+
 def main() -> None:
     threads, mode, *cases = sys.argv[1:]
     threads, _, second = threads.partition("+")
-    torch.set_num_threads(int(threads))
     if os.environ.get("LMZIP_PRODUCTS") == cuda.NAME:
         assert cuda.backend("cpu")
-    if FLUSH[mode]:
-        flush(FLUSH[mode])
+    begin(int(threads), mode)
     inputs = {name: (header, SAMPLES if name == "samples" else SAMPLE) for name, header in HEADERS.items()}
     print(json.dumps({"format": VERSION} | {name: cell(*inputs[name], bool(second)) for name in cases or inputs}))
 

@@ -10,8 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-from cell import FLUSH, SAMPLE, SMALL, flush
+from cell import SAMPLE, SMALL, begin
 
 from lmzip import engine
 from lmzip.foreign import model
@@ -25,10 +24,8 @@ DATA = SAMPLE[:500] + "Съешь ещё этих мягких булок".encod
 
 def main() -> None:
     threads, mode, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    torch.set_num_threads(threads)
     engine.set_threads(threads)
-    if FLUSH[mode]:
-        flush(FLUSH[mode])
+    begin(threads, mode)
     digests = {}
     engine.set_prior_path(str(folder))
     for path in sorted(folder.iterdir()):

@@ -10,8 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-from cell import FLUSH, HEADERS, SAMPLE, flush
+from cell import HEADERS, SAMPLE, begin
 
 from lmzip import engine
 from lmzip.limits import Limits
@@ -26,10 +25,8 @@ CORPUS, DATA = SAMPLE, SAMPLE[::-1] + SAMPLE[:700]
 
 def main() -> None:
     threads, mode, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    torch.set_num_threads(threads)
     engine.set_threads(threads)
-    if FLUSH[mode]:
-        flush(FLUSH[mode])
+    begin(threads, mode)
     sink, archive, back = io.BytesIO(), io.BytesIO(), io.BytesIO()
     sender = Sender(sink, store.settings(HEADERS["mixed"]), b"", Watch())
     _, (manifest, packed, known) = train(sender, io.BytesIO(CORPUS), False, "", "")

@@ -81,8 +81,18 @@ SLOW = [
     *(cell(threads, "cuda", flush=flush) for threads, flush in ((1, "ieee"), (2, "ieee"), (2, "both"))),
     *(cell(8, products, aten="avx512", onednn="AVX512_CORE", mkl="AVX512", flush="both") for products in PRODUCTS),
 ]  # fmt: skip
+FEW = [  # for what is no case of cell.py
+    cell(2),
+    cell(4, "float32", mkl="COMPATIBLE"),
+    cell(products="int64", aten="default"),
+    cell(2, "int8", onednn="AVX2"),
+    cell(products="float32", aten="avx2", flush="both"),
+    cell(numba="any processor"),
+    cell(2, numba="little optimised", products="int64", flush="ftz"),
+]
 QUICK = {name: settings for name, *settings in QUICK}
 SLOW = {name: settings for name, *settings in SLOW if name not in QUICK}
+FEW = {name: settings for name, *settings in FEW}
 
 
 def digests(environment, arguments, caches, script="cell.py"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,18 +88,25 @@ def tensors(folder: Path) -> dict[str, Tensor]:
     return found
 
 
-def _tensors_of(path: Path) -> Iterator[Tensor]:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong with a file of JSON, as a PriorError."""
     try:
+        yield
+    except OSError as error:
+        raise PriorError(f"can't read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise PriorError(f"{path} is damaged: {error}") from error
+
+
+def _tensors_of(path: Path) -> Iterator[Tensor]:
+    with _reading(path):
         size = path.stat().st_size
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(HEADER_LIMIT, size - 8):
                 raise PriorError(f"{path} is no safetensors file, or cut short")
             header = json.loads(file.read(length))
-    except OSError as error:
-        raise PriorError(f"can't read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise PriorError(f"{path} is damaged: {error}") from error
     if not isinstance(header, dict):
         raise PriorError(f"{path} is damaged: its header is no object")
     header.pop("__metadata__", None)
@@ -131,14 +139,10 @@ def _offset(entry: Any) -> int:
 
 def load_json(path: Path) -> dict[str, Any]:
     """A bounded JSON object."""
-    try:
+    with _reading(path):
         if path.stat().st_size > JSON_LIMIT:
             raise PriorError(f"{path} is too long")
         value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise PriorError(f"can't read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise PriorError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise PriorError(f"{path} is damaged: it is no object")
     return value

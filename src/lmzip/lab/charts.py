@@ -86,15 +86,19 @@ def _which(analysis: dict[str, Any]) -> str:
     return f"{analysis['data']}, n-gram tables of 2^{analysis['table_bits']} rows"
 
 
+def _by_loss(laws: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found = {loss: [law for law in laws if law["loss"] == loss] for loss in LOSSES}
+    return {loss: some for loss, some in found.items() if some}
+
+
 def over_data(runs: list[Run], analysis: dict[str, Any], stem: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
     """Loss against D for every size, each loss in a panel, with the fits carried on to ten times the data."""
-    losses = [loss for loss in LOSSES if any(law["loss"] == loss for law in analysis["laws_of_data"])]
+    by_loss = _by_loss(analysis["laws_of_data"])
     with _plots() as pyplot:
         figure, axes = pyplot.subplots(
-            1, len(losses), figsize=(3.6 * len(losses), 3.9), layout="constrained", squeeze=False
+            1, len(by_loss), figsize=(3.6 * len(by_loss), 3.9), layout="constrained", squeeze=False
         )
-        for loss, axis in zip(losses, axes[0]):
-            laws = [law for law in analysis["laws_of_data"] if law["loss"] == loss]
+        for (loss, laws), axis in zip(by_loss.items(), axes[0]):
             for run, law, style in zip(runs, laws, _styles()):
                 x, y = run.curve(loss)
                 label = f"{run.setting.layers}×{run.setting.width}: N = {run.setting.parameters:,}"
@@ -113,13 +117,12 @@ def over_data(runs: list[Run], analysis: dict[str, Any], stem: Path, kinds: Sequ
 
 def over_size(analysis: dict[str, Any], stem: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
     """Loss against N at several D, each loss in a panel."""
-    losses = [loss for loss in LOSSES if any(law["loss"] == loss for law in analysis["laws_of_size"])]
+    by_loss = _by_loss(analysis["laws_of_size"])
     with _plots() as pyplot:
         figure, axes = pyplot.subplots(
-            1, len(losses), figsize=(3.6 * len(losses), 3.6), layout="constrained", squeeze=False
+            1, len(by_loss), figsize=(3.6 * len(by_loss), 3.6), layout="constrained", squeeze=False
         )
-        for loss, axis in zip(losses, axes[0]):
-            laws = [law for law in analysis["laws_of_size"] if law["loss"] == loss]
+        for (loss, laws), axis in zip(by_loss.items(), axes[0]):
             for law, style in zip(laws, _styles()):
                 axis.plot(law["x"], law["y"], linestyle="none", label=f"D = {law['D']:,}", **style)
                 _law(axis, law, np.geomspace(law["x"][0], 10 * law["x"][-1], 60), color=style["color"])

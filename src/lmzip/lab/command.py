@@ -168,10 +168,10 @@ def report(args: argparse.Namespace) -> None:
     header = _header(args, args.prior)
     told: dict[str, Any] = provenance.about(["lmzip", *args.words])
     told["files"] = []
+    args.checkpoint = 0.0  # the bar need not ask for any
     for name in args.files:
         with cli.reading(name) as file:
             data = file.read()
-        args.checkpoint = 0.0
         bar = cli._bar(args, name)
         bar.begin(len(data))
 
@@ -232,17 +232,12 @@ def score(args: argparse.Namespace) -> None:
     scorer = Scorer(_header(args, args.prior))
     against = Scorer(_header(args, args.against)) if args.against else None
     with cli.reading(args.file) as file:
-        for row in score(_lines(file), args.field, scorer, against):
+        for row in score(iter(file.readline, b""), args.field, scorer, against):
             text = json.dumps(row, ensure_ascii=False) + "\n"
             sys.stdout.buffer.write(
                 text.encode("utf-8", "backslashreplace")
             )  # halves of surrogate pairs, as JSON has them
             sys.stdout.buffer.flush()
-
-
-def _lines(file: Any) -> Any:
-    while line := file.readline():
-        yield line
 
 
 def sample(args: argparse.Namespace) -> None:

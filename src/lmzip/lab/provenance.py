@@ -19,12 +19,17 @@ ROOT = Path(__file__).resolve().parents[3]
 def about(words: Sequence[str]) -> dict[str, Any]:
     """Of the figures that this command line makes; words lose the folders of this machine."""
     return {
-        "command": shlex.join(" ".join(part.rsplit("/", 1)[-1] for part in word.split(" ")) for word in words),
+        "command": shlex.join(map(short, words)),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": versions(),
         "machine": machine(),
     }
+
+
+def short(word: str) -> str:
+    """A word of a command line without the folders of this machine."""
+    return " ".join(part.rsplit("/", 1)[-1] for part in word.split(" "))
 
 
 def commit() -> str:
