@@ -397,6 +397,20 @@ def test_frames_of_a_foreign_model_go_on_from_each_other(folders):
         assert lmzip.decompress(archive, prior_path=str(folders["qwen2"])) == data
 
 
+def test_predictors_share_the_loaded_weights_and_don_t_disturb_each_other(folders):
+    foreign = model.of(folders["gpt2"])
+    header = foreign.header(None, 1 << 20, False)
+    one, other = foreign.lockstep(header), foreign.lockstep(header)
+    assert one.network is other.network
+    texts = made.SAMPLE.read_bytes()[:300], made.SAMPLE.read_bytes()[1000:1300]
+    pairs = [here.encode(np.frombuffer(text, np.uint8)) for here, text in zip((one, other), texts)]
+    while not all(encoding.done for encoding in pairs):
+        for encoding in pairs:
+            encoding.advance()
+    alone = [coded(state(folders["gpt2"]), text)[0] for text in texts]
+    assert [encoding.finish() for encoding in pairs] == alone
+
+
 # What is refused
 
 

@@ -128,11 +128,17 @@ class Foreign:
 
         return Network(self.made, families.Weights(self.made, self.source.tensors, self.path), self.bits, products)
 
+    @cached_property
+    def _networks(self) -> dict[str | None, Any]:
+        return {}
+
     def lockstep(self, header: Header, products: str | None = None) -> Any:
-        """A predictor at its beginning."""
+        """A predictor at its beginning. The weights are loaded once: nothing that a network remembers changes a bit."""
         from .lockstep import ForeignLockstep
 
-        return ForeignLockstep(header, self, self.network(products))
+        if products not in self._networks:
+            self._networks[products] = self.network(products)
+        return ForeignLockstep(header, self, self._networks[products])
 
 
 def is_model(path: Path) -> bool:
