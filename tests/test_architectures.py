@@ -10,7 +10,7 @@ from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.product import BACKENDS, Products
 from lmzip.codec.settings import ExpertSettings, ModelSettings
-from lmzip.guard import guarded, kernel_violations
+from guard import guarded, kernel_violations
 from lmzip.lab import architectures, lstm
 from lmzip.lab.architectures import Architecture, code, decode, lengths_by_distance
 from lmzip.lab.lstm import Lstm, LstmLearner, LstmSettings

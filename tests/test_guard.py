@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lmzip
-from lmzip.guard import ContractError, guarded, kernel_violations
+from guard import ContractError, guarded, kernel_violations
 
 A, B = torch.full((4, 8), 3.0), torch.full((8, 4), 2.0)
 I8 = torch.full((32, 8), 100, dtype=torch.int8)

@@ -24,7 +24,7 @@ def quick_ones():
 
 @pytest.mark.parametrize("archive", quick_ones())
 def test_golden_archives_decode_with_the_standard_library_alone(archive):
-    decoder = [sys.executable, "-I", "-S", HERE / "reference_decoder.py", archive]
+    decoder = [sys.executable, "-I", "-S", HERE.parent / "docs" / "reference_decoder", archive]
     done = subprocess.run(decoder, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == archive.with_name(archive.name.partition(".")[0]).read_bytes()

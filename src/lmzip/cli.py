@@ -828,7 +828,7 @@ def info(args: argparse.Namespace) -> int:
             if header.prior is not None:
                 from .prior.worth import measure
 
-                if survey.frames and not engine.is_foreign(engine.find_prior(header.prior)):
+                if survey.frames and not engine.is_pretrained(engine.find_prior(header.prior)):
                     say(args, "coding up to 1 MiB without the prior, to compare")
                     against = measure(header, survey.frames, original)
     settings = dataclasses.asdict(header)

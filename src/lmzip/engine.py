@@ -45,7 +45,7 @@ def prior_path() -> str:
 
 
 def find_prior(digest: bytes) -> Any:
-    """The prior of this digest, `prior.store.Prior` or `foreign.model.Foreign`; raises MissingPrior."""
+    """The prior of this digest, `prior.store.Prior` or `pretrained.model.Pretrained`; raises MissingPrior."""
     if digest not in _priors or not _priors[digest].path.exists():
         from .prior.store import find
 
@@ -53,7 +53,7 @@ def find_prior(digest: bytes) -> Any:
     return _priors[digest]
 
 
-def is_foreign(prior: Any) -> bool:
+def is_pretrained(prior: Any) -> bool:
     """Is it a model of transformers, which brings its own predictor?"""
     return hasattr(prior, "lockstep")
 
@@ -91,8 +91,8 @@ def lockstep(header: Header) -> Any:
     older = header.format_version != VERSION
     prior = None if header.prior is None else find_prior(header.prior)
     try:
-        if is_foreign(prior):
-            return _foreign(prior, header)
+        if is_pretrained(prior):
+            return _pretrained(prior, header)
         two_threads = not older and _threads > 1 and header.model is not None and header.experts is not None
         kind = released.part(header.format_version, "cache").load_lockstep() if older else load(two_threads)
         options = {}
@@ -129,7 +129,7 @@ def completed(coding: Any) -> Any:
     return coding
 
 
-def _foreign(prior: Any, header: Header) -> Any:
+def _pretrained(prior: Any, header: Header) -> Any:
     """The predictor of a model of transformers."""
     from .codec.cache import load_lockstep
 

@@ -39,7 +39,7 @@ class PriorCost:
     rebuilt: int | None = None
 
     @property
-    def is_foreign(self) -> bool:
+    def is_pretrained(self) -> bool:
         return self.stored is not None and self.rebuilt is None
 
 
@@ -162,12 +162,12 @@ class Ledger:
         if self.prior:
             name = f"prior {self.prior.digest[:16]}"
             rows.append(row("prior, stored", self.prior.stored, f"{name} {self.prior.name}".rstrip()))
-            if not self.prior.is_foreign:
+            if not self.prior.is_pretrained:
                 rows.append(row("prior, rebuilt", self.prior.rebuilt, "from its corpus's archive"))
         if self.code_left_out:
             rows.append(row("code left out", self.code_left_out))
         rows.append(row("description length", self.description_length, "= archive + prior + code left out"))
-        if self.prior and not self.prior.is_foreign:
+        if self.prior and not self.prior.is_pretrained:
             rows.append(row("  prior rebuilt", self.description_length_rebuilt, "the same, with the prior rebuilt"))
         rows += [
             row(f"  {name} alone", value / (8 << NLL_BITS)) for name, value in self.shares.items() if name != "mix"

@@ -31,7 +31,7 @@ EXPERTS, MODEL = {"experts", "mixer", "numeric"}, {"exact", "learner", "model", 
 LEFT_OUT = {"model": {*EXPERTS, "mixed"}, "experts": {*MODEL, "mixed"}, "whole": set()}
 START = "__main__.py"
 LOADER = FOLDER.with_name("prior") / "state.py"  # turns a prior's arrays into a state
-FOREIGN = FOLDER.with_name("foreign")  # predicts by models of transformers
+FOREIGN = FOLDER.with_name("pretrained")  # predicts by models of transformers
 SENDERS = {"__init__", "tokens", "export"}  # of that what no receiver runs
 
 
@@ -165,7 +165,7 @@ def needed(header: Header) -> int:
     """Bytes of the code that the receiver of such an archive must run: with a prior, what takes it in as well."""
     if header.prior is None:
         return len(decoder(header))
-    if _is_foreign(header.prior):
+    if _is_pretrained(header.prior):
         return len(committed("whole")) + len(squeezed(p for p in FOREIGN.glob("*.py") if p.stem not in SENDERS))
     return len(decoder(header)) + len(squeezed([LOADER]))
 
@@ -175,12 +175,12 @@ def squeezed(paths: Iterable[Path]) -> bytes:
     return bz2.compress(b"".join(strip(path.read_text("utf-8")).encode() for path in sorted(paths)))
 
 
-def _is_foreign(digest: bytes) -> bool:
+def _is_pretrained(digest: bytes) -> bool:
     from . import engine
     from .errors import PriorError
 
     try:
-        return engine.is_foreign(engine.find_prior(digest))
+        return engine.is_pretrained(engine.find_prior(digest))
     except PriorError:
         return False
 

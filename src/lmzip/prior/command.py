@@ -18,7 +18,7 @@ from ..errors import FileError, PriorError, UsageError
 from . import store
 
 if TYPE_CHECKING:
-    from ..foreign.model import Foreign
+    from ..pretrained.model import Pretrained
 
 HELP = {
     "": """\
@@ -219,7 +219,7 @@ def _saved(args: argparse.Namespace, target: str) -> Iterator[Any]:
 
 def _export(args: argparse.Namespace) -> None:
     from .. import cli
-    from ..foreign.export import export
+    from ..pretrained.export import export
 
     prior, folder = store.named(args.prior, args.prior_path), Path(args.output)
     if folder.exists():
@@ -243,7 +243,7 @@ def _info(args: argparse.Namespace) -> None:
     from .worth import overlap
 
     if Path(args.prior).is_dir() and not store.is_exported(Path(args.prior)):
-        return _foreign_info(args)
+        return _pretrained_info(args)
     prior = store.named(args.prior, args.prior_path)
     said = prior.manifest
     seen = None
@@ -276,9 +276,9 @@ def _info(args: argparse.Namespace) -> None:
         print(seen)
 
 
-def _foreign_info(args: argparse.Namespace) -> None:
+def _pretrained_info(args: argparse.Namespace) -> None:
     """What a directory of transformers holds, loaded and checked: what is not supported is refused."""
-    from ..foreign.model import of
+    from ..pretrained.model import of
 
     found = of(Path(args.prior))
     found.network()
@@ -309,7 +309,7 @@ def _verify(args: argparse.Namespace) -> None:
 # `encode --prior`
 
 
-def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | Foreign | None:
+def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | Pretrained | None:
     """The prior that `--prior` means, its place known to the engine; None: none was asked for, or none helps."""
     engine.set_prior_path(args.prior_path)
     if args.prior is None:
@@ -317,7 +317,7 @@ def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | For
     if args.preset == "auto" or args.time is not None:
         raise UsageError("--prior brings its own settings, so there is nothing for --time or --preset auto to choose")
     if Path(args.prior).is_dir() and not store.is_exported(Path(args.prior)):
-        return _foreign(args)
+        return _pretrained(args)
     if args.prior_bits is not None or args.adapt is not None:
         raise UsageError("--prior-bits and --adapt are for models of transformers: --prior DIR")
     if args.prior == "auto":
@@ -328,9 +328,9 @@ def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | For
     return prior
 
 
-def _foreign(args: argparse.Namespace) -> Foreign:
+def _pretrained(args: argparse.Namespace) -> Pretrained:
     """The model of transformers in the directory --prior, its place known to the engine."""
-    from ..foreign.model import of
+    from ..pretrained.model import of
 
     if args.seed is not None or args.replay is not None:
         raise UsageError("a model of transformers has no --seed and is not trained by --replay; leave them out")
@@ -339,7 +339,7 @@ def _foreign(args: argparse.Namespace) -> Foreign:
     return found
 
 
-def header(prior: store.Prior | Foreign, args: argparse.Namespace) -> Header:
+def header(prior: store.Prior | Pretrained, args: argparse.Namespace) -> Header:
     """The header of an archive with these options that builds on a prior."""
     if isinstance(prior, store.Prior):
         return store.header(prior, args.frame_size, args.independent_frames)

@@ -27,10 +27,10 @@ from ..errors import MissingPrior, PriorError, UsageError
 from .fingerprint import LENGTH, SAMPLED
 
 if TYPE_CHECKING:
-    from ..foreign.model import Foreign
+    from ..pretrained.model import Pretrained
 
 SUFFIX = ".prior"
-EXPORTED = "model.safetensors"  # a prior in a directory of its own, see foreign/export.py
+EXPORTED = "model.safetensors"  # a prior in a directory of its own, see pretrained/export.py
 FORMAT = "lmzip-prior"
 VERSION = 1
 SMALL, WORTH = 1024, 0.75  # zlib is not tried on fewer bytes, and must take a quarter off: reading it takes time
@@ -290,15 +290,15 @@ def known(path: str) -> Iterator[Prior]:
                 yield prior
 
 
-def find(wanted: bytes, path: str) -> Prior | Foreign:
+def find(wanted: bytes, path: str) -> Prior | Pretrained:
     """The prior of this digest, or the model of transformers."""
     for prior in known(path):
         if prior.digest == wanted:
             return prior
-    from ..foreign.model import find as find_foreign
+    from ..pretrained.model import find as find_pretrained
 
-    if (foreign := find_foreign(wanted, folders(path))) is not None:
-        return foreign
+    if (pretrained := find_pretrained(wanted, folders(path))) is not None:
+        return pretrained
     places = ", ".join(map(str, folders(path)))
     raise MissingPrior(
         f"prior {wanted.hex()} is missing; looked in {places}; name its file or folder with --prior-path, "
@@ -372,12 +372,12 @@ def archive_header(
             independent_frames=independent_frames,
         )
     if os.path.isdir(prior) and not is_exported(Path(prior)):
-        from ..foreign.model import of
+        from ..pretrained.model import of
 
-        foreign = of(Path(prior))
-        engine.set_prior_path(f"{foreign.path}{os.pathsep}{prior_path}")
+        pretrained = of(Path(prior))
+        engine.set_prior_path(f"{pretrained.path}{os.pathsep}{prior_path}")
         chosen = presets.PRESETS[preset or "fast"][1] if experts is None else experts
-        return foreign.header(presets.EXPERTS[chosen], frame_size, independent_frames)
+        return pretrained.header(presets.EXPERTS[chosen], frame_size, independent_frames)
     found = named(os.fspath(prior), prior_path)
     check_options(found, preset, experts, seed, replay)
     remember(found, prior_path)

@@ -7,7 +7,7 @@ import math
 import shutil
 from pathlib import Path
 
-import foreign_models as made
+import pretrained_models as made
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -19,8 +19,8 @@ from lmzip.accel import cuda
 from lmzip.codec import product
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
-from lmzip.foreign import families, functions, inference, kernels, model, table, tensors
-from lmzip.foreign.tokens import Tokens
+from lmzip.pretrained import families, functions, inference, kernels, model, table, tensors
+from lmzip.pretrained.tokens import Tokens
 
 FOUR_SCRIPTS = (
     "The quick brown fox. Съешь ещё этих мягких булок. 色は匂へど散りぬるを। ऋषियों को सताने वाले दुष्ट राक्षसों के राजा\n"
@@ -50,8 +50,8 @@ def network(folder: Path, bits: int = 8, products: str | None = None) -> inferen
 
 
 def state(folder: Path, experts: str = "none", bits: int = 8, adapt: str = "none"):
-    foreign = model.of(folder, bits, adapt)
-    return foreign.lockstep(foreign.header(presets.EXPERTS[experts], 1 << 20, False))
+    pretrained = model.of(folder, bits, adapt)
+    return pretrained.lockstep(pretrained.header(presets.EXPERTS[experts], 1 << 20, False))
 
 
 def coded(predictor, data: bytes) -> tuple[bytes, int]:
@@ -132,11 +132,11 @@ def test_a_later_token_changes_no_earlier_prediction(folders):
 def test_a_token_costs_what_the_model_says(folders):
     data = made.SAMPLE.read_bytes()[5000:5080]
     predictor = state(folders["gpt2"])
-    places, _ = predictor.foreign.tokens.cut(data)
-    chosen = predictor.foreign.table.order[places]
+    places, _ = predictor.pretrained.tokens.cut(data)
+    chosen = predictor.pretrained.table.order[places]
     assert len(chosen) < made.CONTEXT
     logits = network(folders["gpt2"]).logits(np.concatenate(([0], chosen[:-1])).astype(np.int32), 0).astype(np.float64)
-    logits = logits[:, predictor.foreign.table.order]  # special tokens are never coded
+    logits = logits[:, predictor.pretrained.table.order]  # special tokens are never coded
     bits = np.log2(np.exp(logits).sum(1)) - logits[np.arange(len(places)), places] / math.log(2)
     transcript, nll = coded(predictor, data)
     assert nll / (1 << NLL_BITS) == pytest.approx(bits.sum(), rel=1e-3)
@@ -343,7 +343,7 @@ def test_an_archive_names_its_model(folders, tmp_path, run):
     stored = sum((folder / name).stat().st_size for name in files)
     assert ledger["prior"] == stored and ledger["prior_rebuilt"] is None and ledger["conditional"]
     assert ledger["description_length"] == ledger["archive"] + stored + ledger["code_left_out"]
-    assert ledger["code_left_out"] > 40000  # the codec, and what reads foreign models
+    assert ledger["code_left_out"] > 40000  # the codec, and what reads pretrained models
 
 
 def test_a_missing_or_other_model_is_refused_before_any_work(folders, tmp_path, monkeypatch):
@@ -361,7 +361,7 @@ def test_a_missing_or_other_model_is_refused_before_any_work(folders, tmp_path, 
 
 def test_whatever_bears_on_a_prediction_is_in_the_digest(folders, tmp_path):
     found = model.read(folders["gpt2"])
-    digests = {foreign.digest for foreign in model.variants(found)}
+    digests = {pretrained.digest for pretrained in model.variants(found)}
     assert len(digests) == 6
     folder = Path(shutil.copytree(folders["gpt2"], tmp_path / "other"))
     assert model.of(folder).digest in digests  # wherever it lies
@@ -389,7 +389,7 @@ def test_a_predictor_goes_on_from_a_checkpoint(folders, tmp_path):
     assert encoding.finish() == expected
 
 
-def test_frames_of_a_foreign_model_go_on_from_each_other(folders):
+def test_frames_of_a_pretrained_model_go_on_from_each_other(folders):
     data = made.SAMPLE.read_bytes()[:3000]
     for independent in (False, True):
         options = {"experts": "none", "frame_size": 1024, "independent_frames": independent}
@@ -398,9 +398,9 @@ def test_frames_of_a_foreign_model_go_on_from_each_other(folders):
 
 
 def test_predictors_share_the_loaded_weights_and_don_t_disturb_each_other(folders):
-    foreign = model.of(folders["gpt2"])
-    header = foreign.header(None, 1 << 20, False)
-    one, other = foreign.lockstep(header), foreign.lockstep(header)
+    pretrained = model.of(folders["gpt2"])
+    header = pretrained.header(None, 1 << 20, False)
+    one, other = pretrained.lockstep(header), pretrained.lockstep(header)
     assert one.network is other.network
     texts = made.SAMPLE.read_bytes()[:300], made.SAMPLE.read_bytes()[1000:1300]
     pairs = [here.encode(np.frombuffer(text, np.uint8)) for here, text in zip((one, other), texts)]
@@ -515,9 +515,9 @@ def test_a_model_in_pieces_and_in_bfloat16_is_read(folders, tmp_path):
 
 
 def test_engine_finds_models_in_folders_of_folders(folders):
-    foreign = model.of(folders["gpt_neox"])
+    pretrained = model.of(folders["gpt_neox"])
     engine.set_prior_path(str(folders["gpt_neox"].parent))
-    assert engine.find_prior(foreign.digest).path == folders["gpt_neox"]
+    assert engine.find_prior(pretrained.digest).path == folders["gpt_neox"]
 
 
 # lmzip's own model
@@ -527,7 +527,7 @@ def test_a_prior_exports_to_a_directory_and_loads_again(tmp_path, run):
     import torch
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    from lmzip.foreign.export import predictions
+    from lmzip.pretrained.export import predictions
     from lmzip.prior import store
 
     corpus, text = tmp_path / "corpus", tmp_path / "text"

@@ -1,6 +1,6 @@
 """One cell of the numeric matrix for models of transformers: code with each, decode what another cell coded; digests.
 
-python foreign_cell.py THREADS FLUSH FOLDER: the folder holds models, and archives that another cell made, or none: then
+python pretrained_cell.py THREADS FLUSH FOLDER: the folder holds models, and archives that another cell made, or none: then
 this cell leaves its own there. FLUSH as of cell.py.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from cell import SAMPLE, SMALL, begin
 
 from lmzip import engine
-from lmzip.foreign import model
+from lmzip.pretrained import model
 from lmzip.limits import Limits
 from lmzip.progress import Watch
 from lmzip.receiver import Receiver
@@ -32,8 +32,8 @@ def main() -> None:
         if not path.is_dir():
             continue
         for bits, adapt, experts in ((8, "none", None), (16, "head", SMALL)):
-            foreign, sink, back = model.of(path, bits, adapt), io.BytesIO(), io.BytesIO()
-            Sender(sink, foreign.header(experts, 512, False), b"", Watch()).run(io.BytesIO(DATA))
+            pretrained, sink, back = model.of(path, bits, adapt), io.BytesIO(), io.BytesIO()
+            Sender(sink, pretrained.header(experts, 512, False), b"", Watch()).run(io.BytesIO(DATA))
             archive = path.with_name(f"{path.name}-{bits}.lmz")
             if not archive.exists():
                 archive.write_bytes(sink.getvalue())

@@ -11,12 +11,12 @@ from test_matrix import FEW, digests
 def base(tmp_path_factory):
     """A folder with two models and archives made with them, and their digests; of the usual settings."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    import foreign_models
+    import pretrained_models
 
     folder = tmp_path_factory.mktemp("base")
     for family, kind in (("gpt2", "wordpiece"), ("llama", "byte level")):
-        foreign_models.save(folder / family, family, kind)
-    return folder, digests({}, ["1", "ieee", str(folder)], folder, "foreign_cell.py")
+        pretrained_models.save(folder / family, family, kind)
+    return folder, digests({}, ["1", "ieee", str(folder)], folder, "pretrained_cell.py")
 
 
 @pytest.mark.slow
@@ -24,4 +24,4 @@ def base(tmp_path_factory):
 def test_an_archive_is_the_same_everywhere(environment, arguments, base, tmp_path):
     folder, expected = base
     assert len(expected) == 4
-    assert digests(environment, [*arguments, str(folder)], tmp_path, "foreign_cell.py") == expected
+    assert digests(environment, [*arguments, str(folder)], tmp_path, "pretrained_cell.py") == expected

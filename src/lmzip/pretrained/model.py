@@ -41,7 +41,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Foreign:
+class Pretrained:
     """A directory with the options under which it predicts."""
 
     source: Source
@@ -134,11 +134,11 @@ class Foreign:
 
     def lockstep(self, header: Header, products: str | None = None) -> Any:
         """A predictor at its beginning. The weights are loaded once: nothing that a network remembers changes a bit."""
-        from .lockstep import ForeignLockstep
+        from .lockstep import PretrainedLockstep
 
         if products not in self._networks:
             self._networks[products] = self.network(products)
-        return ForeignLockstep(header, self, self._networks[products])
+        return PretrainedLockstep(header, self, self._networks[products])
 
 
 def is_model(path: Path) -> bool:
@@ -185,21 +185,21 @@ def _identity(made: Architecture, known: Table, found: dict[str, Tensor]) -> byt
     return state.digest()
 
 
-def of(path: Path, bits: int = 8, adapt: str = "none") -> Foreign:
+def of(path: Path, bits: int = 8, adapt: str = "none") -> Pretrained:
     """The model of a directory, with options of encode."""
-    return Foreign(read(path), bits, adapt == "head")
+    return Pretrained(read(path), bits, adapt == "head")
 
 
-def variants(source: Source) -> Iterator[Foreign]:
+def variants(source: Source) -> Iterator[Pretrained]:
     """The model under all options there are."""
     from .inference import BITS
 
     for bits in BITS:
         for adapt in (False, True):
-            yield Foreign(source, bits, adapt)
+            yield Pretrained(source, bits, adapt)
 
 
-def find(wanted: bytes, places: list[Path]) -> Foreign | None:
+def find(wanted: bytes, places: list[Path]) -> Pretrained | None:
     """The model of this digest among directories, and directories in them."""
     for place in places:
         if not place.is_dir():
@@ -211,7 +211,7 @@ def find(wanted: bytes, places: list[Path]) -> Foreign | None:
                 source = read(path)
             except PriorError:
                 continue
-            for foreign in variants(source):
-                if foreign.digest == wanted:
-                    return foreign
+            for pretrained in variants(source):
+                if pretrained.digest == wanted:
+                    return pretrained
     return None

@@ -1,6 +1,6 @@
 """A second decoder of `.lmz` files, written from docs/format.md and docs/predictor.md: Python's standard library only.
 
-python tests/reference_decoder.py FILE.lmz > OUT
+python docs/reference_decoder FILE.lmz > OUT
 
 It tests the documents and the arithmetic with none of the libraries that the codec stands on, so every rounding is
 explicit. A float here always holds a float32 value. Python computes + − × ÷ √ in float64, and `f4` rounds the result to

@@ -2,7 +2,7 @@
 
 No architecture of transformers has hashed n-gram embeddings, so the model type is `lmzip`: its safetensors file is the
 prior itself, and `lmzip encode --prior DIR` makes the very archives that the prior makes. For transformers there is
-`LmzipForCausalLM` here, which AutoModelForCausalLM finds after `import lmzip.foreign.export`; tokens are bytes, and
+`LmzipForCausalLM` here, which AutoModelForCausalLM finds after `import lmzip.pretrained.export`; tokens are bytes, and
 logits the logarithms of the integer frequencies that would be coded, computed by the codec itself. It is for looking
 at, not for training: the codec's own steps train.
 """

@@ -21,7 +21,7 @@ from .inference import Network
 from .table import LONGEST
 
 if TYPE_CHECKING:
-    from .model import Foreign
+    from .model import Pretrained
 
 BATCH = 128  # tokens that the sender predicts at once
 TRUST, DOUBT = (
@@ -32,16 +32,16 @@ RATE = 80  # of biases: so many 1024ths of the gradient
 
 
 class Context:
-    """What a foreign model knows of the data: the tokens in its window, how often bytes had to be escaped, biases."""
+    """What a pretrained model knows of the data: the tokens in its window, how often bytes had to be escaped, biases."""
 
-    def __init__(self, foreign: Foreign) -> None:
-        made = foreign.made
+    def __init__(self, pretrained: Pretrained) -> None:
+        made = pretrained.made
         self.start = made.start if made.start is not None else 0
         self.unknown = made.unknown if made.unknown is not None else self.start
         self.window = np.zeros(made.context, np.int32)
         self.count = np.zeros(1, np.int64)
-        self.flags = np.zeros(0 if foreign.table.complete else 2, np.int64)
-        self.bias = np.zeros(len(foreign.table.order) if foreign.adapt else 0, np.int32)
+        self.flags = np.zeros(0 if pretrained.table.complete else 2, np.int64)
+        self.bias = np.zeros(len(pretrained.table.order) if pretrained.adapt else 0, np.int32)
         self.ends = kernels.ends()
         self.watched = np.zeros(1, np.int64)  # up to where the experts were last told to look
         self.forget()
@@ -73,29 +73,29 @@ class Context:
         }
 
 
-class ForeignLockstep(Lockstep):
-    """A Lockstep whose model is a foreign one; the same interface."""
+class PretrainedLockstep(Lockstep):
+    """A Lockstep whose model is a pretrained one; the same interface."""
 
-    def __init__(self, header: Header, foreign: Foreign, network: Network) -> None:
+    def __init__(self, header: Header, pretrained: Pretrained, network: Network) -> None:
         from ..codec.experts import Experts
         from ..codec.lockstep import HISTORY_BITS
 
         if header.streams != 1 or header.model is not None or header.replay:
-            raise ValueError("a foreign model codes a single stream, alone or with experts")
+            raise ValueError("a pretrained model codes a single stream, alone or with experts")
         self.header, self.streams, self.segment = header, 1, header.segment
         self.history = np.zeros(1 << HISTORY_BITS, np.uint8)
         self._position = np.zeros(1, np.int64)
-        self.foreign, self.network = foreign, network
+        self.pretrained, self.network = pretrained, network
         self.learner = None
-        self.context = self.model = Context(foreign)  # type: ignore[assignment]
+        self.context = self.model = Context(pretrained)  # type: ignore[assignment]
         self.experts = None
         if header.experts is not None:
             self.experts = Experts(header.experts, True)
             weights = self.experts.state.weights
             weights[weights > 0] = DOUBT
             weights[:, -2:] = TRUST
-        self._sums = np.zeros(len(foreign.table.order) + 1, np.int64)
-        self._work = np.zeros(len(foreign.table.order), np.float32)
+        self._sums = np.zeros(len(pretrained.table.order) + 1, np.int64)
+        self._work = np.zeros(len(pretrained.table.order), np.float32)
         self._frequencies = np.zeros((1, 256), np.uint32)
         self._numbers: np.ndarray | None = None
 
@@ -109,14 +109,14 @@ class ForeignLockstep(Lockstep):
         self, logits: np.ndarray, at: int, chosen: int, state: np.ndarray, message: np.ndarray, decoding: bool
     ) -> tuple[int, int]:
         """Write or read one token at a position, learn from it; returns its bytes and its code length."""
-        context, experts, order = self.context, self.experts, self.foreign.table.order
+        context, experts, order = self.context, self.experts, self.pretrained.table.order
         if experts is not None and at >= context.watched[0]:
             self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
             context.watched[0] = at + self.segment
         kernels.accumulate(logits, order, context.bias, self._work, self._sums)
         known = (None, None) if experts is None else (context.ends, experts.state)
         place, size, length = kernels.code_token(
-            self.foreign.trie, self._sums, chosen, context.flags, self._frequencies, *known, self.history, at, state,
+            self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *known, self.history, at, state,
             message, decoding, self._numbers,
         )  # fmt: skip
         if len(context.bias) and place >= 0:
@@ -129,11 +129,11 @@ class ForeignLockstep(Lockstep):
 class TokenEncoding(Encoding):
     """A frame on its way into a transcript; tokens don't cross frames."""
 
-    lockstep: ForeignLockstep
+    lockstep: PretrainedLockstep
 
-    def __init__(self, lockstep: ForeignLockstep, data: np.ndarray) -> None:
+    def __init__(self, lockstep: PretrainedLockstep, data: np.ndarray) -> None:
         super().__init__(lockstep, data)
-        self._places, self._ends = lockstep.foreign.tokens.cut(data.tobytes())
+        self._places, self._ends = lockstep.pretrained.tokens.cut(data.tobytes())
 
     def advance(self, segments: int = 1) -> None:
         here = self.lockstep
@@ -148,7 +148,7 @@ class TokenEncoding(Encoding):
         first = int(np.searchsorted(self._ends, self.position, "right"))
         count = min(BATCH, len(self._ends) - first, context.make_room())
         places = self._places[first : first + count]
-        ids = np.where(places >= 0, here.foreign.table.order[places], context.unknown).astype(np.int32)
+        ids = np.where(places >= 0, here.pretrained.table.order[places], context.unknown).astype(np.int32)
         known = context.known
         logits = here.network.logits(np.concatenate((known, ids[:-1])), len(known) - 1)
         at, stop = self._start + self.position, int(self._ends[first + count - 1])
@@ -164,7 +164,7 @@ class TokenEncoding(Encoding):
 class TokenDecoding(Decoding):
     """A frame on its way out of its transcript."""
 
-    lockstep: ForeignLockstep
+    lockstep: PretrainedLockstep
 
     def advance(self, segments: int = 1) -> None:
         here, context = self.lockstep, self.lockstep.context

@@ -1,6 +1,6 @@
 """Models of transformers in exact arithmetic beside the same models in float32 (docs/models.md).
 
-python benchmarks/foreign.py train TEXT -o DIR      a GPT-2 of 2 M parameters, byte-level BPE, trained on a text
+python benchmarks/pretrained.py train TEXT -o DIR      a GPT-2 of 2 M parameters, byte-level BPE, trained on a text
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def bits(args: argparse.Namespace) -> None:
     from transformers import AutoModelForCausalLM
 
     from lmzip import engine, presets
-    from lmzip.foreign import model
+    from lmzip.pretrained import model
 
     torch.set_num_threads(1)
     data = held_out(args.text, args.length)
@@ -105,8 +105,8 @@ def bits(args: argparse.Namespace) -> None:
     print(f"{len(data):,} bytes, {len(chosen):,} tokens; float32 {float_bits / len(data):.5f} bpb")
     for precision, adapt, experts in [(8, "none", "none"), (12, "none", "none"), (16, "none", "none"),
                                       (8, "head", "none"), (8, "none", "fast"), (8, "head", "fast")]:  # fmt: skip
-        foreign = model.of(args.model, precision, adapt)
-        state = foreign.lockstep(foreign.header(presets.EXPERTS[experts], 1 << 20, False))
+        pretrained = model.of(args.model, precision, adapt)
+        state = pretrained.lockstep(pretrained.header(presets.EXPERTS[experts], 1 << 20, False))
         begin = time.process_time()
         encoding = engine.completed(state.encode(np.frombuffer(data, np.uint8)))
         spent, nll = time.process_time() - begin, encoding.nll / (1 << 20)
@@ -142,7 +142,7 @@ def speed(args: argparse.Namespace) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from lmzip.foreign import families, inference, tensors
+    from lmzip.pretrained import families, inference, tensors
 
     torch.set_num_threads(1)
     reference = AutoModelForCausalLM.from_pretrained(args.model).eval()
