@@ -7,11 +7,12 @@ b'xxx'
 
 from __future__ import annotations
 
+import importlib
 import io
-import os
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from .about import VERSION as __version__
 from .errors import (
     ArchiveError,
     ArithmeticDiffers,
@@ -23,27 +24,35 @@ from .errors import (
     MissingPrior,
     NotAnArchive,
     PriorError,
+    ResumeError,
     UsageError,
     VersionError,
 )
 
 if TYPE_CHECKING:
-    from .stream import open
+    from .options import DecodeOptions, EncodeOptions
+    from .session import Session
+    from .stream import LmzipFile, open
 
-__version__ = "0.1.0"
 __all__ = [
     "ArchiveError",
     "ArithmeticDiffers",
     "DamageError",
+    "DecodeOptions",
+    "EncodeOptions",
     "FileError",
     "Interrupted",
     "LimitError",
     "LmzipError",
+    "LmzipFile",
     "MissingPrior",
     "NotAnArchive",
     "PriorError",
+    "ResumeError",
+    "Session",
     "UsageError",
     "VersionError",
+    "__version__",
     "compress",
     "decompress",
     "errors",
@@ -54,45 +63,33 @@ __all__ = [
 def compress(
     data: bytes | bytearray | memoryview,
     *,
-    preset: str | None = None,
-    experts: str | None = None,
-    seed: int | None = None,
-    replay: int | None = None,
-    code: bool = True,
-    frame_size: int = 1 << 20,
-    independent_frames: bool = False,
     threads: int = 1,
-    prior: str | os.PathLike | None = None,
+    device: str = "cpu",
     prior_path: str = "",
+    session: Session | None = None,
+    **options: Any,
 ) -> bytes:
     """The archive of `data`. The same data and options give the same bytes on every machine.
 
-    preset: "fast" (experts only), "default" (also if None) or "max"; experts: "none" leaves the pure language model.
-    replay: extra training steps per segment on the decoded past. code: put the decoder into the archive, so that
-    `python FILE.lmz` rebuilds the data without lmzip. frame_size: bytes of original per frame, the unit of
-    integrity; independent_frames: reset the model in each, for random access and parallel work, at some loss.
-    prior: name, digest or file of what to build on (docs/priors.md), which brings its own settings; prior_path: folders
-    and files, as in $PATH, where it is looked for first. The receiver needs it too.
-    Raises UsageError when options don't go together, PriorError when there is no such prior.
+    options: those of EncodeOptions, as preset="fast", prior="nginx.prior". threads: for the arithmetic; with
+    independent_frames=True so many processes, which import the main module anew, so that a script that calls this
+    needs its `if __name__ == "__main__":`. device: "cpu" or "cuda". prior_path: folders and files, as in $PATH, where
+    priors are looked for first. session: all three at once, and priors opened once for several calls.
+    Raises UsageError where options don't go together or would do nothing, PriorError when there is no such prior,
+    TypeError for options that don't exist.
     """
-    from . import engine, pack
-    from .prior.store import archive_header
-    from .progress import Watch
-    from .sender import Sender
+    from . import pack  # start-up: `import lmzip` is quick
+    from .options import EncodeOptions  # start-up: `import lmzip` is quick
+    from .progress import Watch  # start-up: `import lmzip` is quick
+    from .sender import Sender  # start-up: `import lmzip` is quick
+    from .session import Session  # start-up: `import lmzip` is quick
 
-    header = archive_header(
-        preset=preset,
-        experts=experts,
-        seed=seed,
-        replay=replay,
-        frame_size=frame_size,
-        independent_frames=independent_frames,
-        prior=prior,
-        prior_path=prior_path,
-    )
-    engine.set_threads(threads)
+    session = session or Session(threads, device, prior_path)
+    chosen = EncodeOptions.of(options)
+    header = chosen.header(session)
     sink = io.BytesIO()
-    Sender(sink, header, pack.code(header) if code else b"", Watch()).run(io.BytesIO(data))
+    code = pack.code(header) if chosen.code else b""
+    Sender(sink, header, code, Watch(), session=session).run(io.BytesIO(data))
     return sink.getvalue()
 
 
@@ -103,30 +100,39 @@ def decompress(
     max_output: int | None = None,
     max_work: int | None = None,
     threads: int = 1,
+    device: str = "cpu",
     prior_path: str = "",
+    session: Session | None = None,
 ) -> bytes:
     """The original of an archive; every digest is checked before anything is returned.
 
-    The limits are in bytes, bytes and arithmetic operations; None: the defaults, which grow with the archive's size.
-    prior_path: where the archive's prior is looked for first, if it has one.
+    The limits are those of DecodeOptions, in bytes, bytes and arithmetic operations. threads, device, prior_path,
+    session: see compress.
     Raises ArchiveError (NotAnArchive, VersionError, DamageError, ArithmeticDiffers), LimitError or PriorError.
     """
-    from . import engine
-    from .limits import Limits
-    from .progress import Watch
-    from .receiver import Receiver
+    from .options import DecodeOptions  # start-up: `import lmzip` is quick
+    from .progress import Watch  # start-up: `import lmzip` is quick
+    from .receiver import Receiver  # start-up: `import lmzip` is quick
+    from .session import Session  # start-up: `import lmzip` is quick
 
-    engine.set_prior_path(prior_path)
-    engine.set_threads(threads)
+    session = session or Session(threads, device, prior_path)
     sink = io.BytesIO()
-    limits = Limits(Limits.memory if max_memory is None else max_memory, max_output, max_work)
-    Receiver(io.BytesIO(archive), sink, limits, Watch()).run()
+    limits = DecodeOptions(max_memory, max_output, max_work).limits
+    Receiver(io.BytesIO(archive), sink, limits, Watch(), session=session).run()
     return sink.getvalue()
 
 
-def __getattr__(name: str) -> Any:
-    if name == "open":
-        from .stream import open as result
+_HOMES = {
+    "DecodeOptions": "options",
+    "EncodeOptions": "options",
+    "LmzipFile": "stream",
+    "Session": "session",
+    "open": "stream",
+}
 
-        return result
-    raise AttributeError(name)
+
+def __getattr__(name: str) -> Any:
+    """What is loaded when it is first asked for, so that `import lmzip` is quick."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -128,6 +128,20 @@ class Checkpoint:
             yield
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ResumeError(f"{self.path} can't be resumed from: {error}; begin again with -f") from error
+
+
+def sync(sink: BinaryIO) -> None:
+    """See to it that what was written survives what a checkpoint survives."""
+    sink.flush()
+    os.fsync(sink.fileno())
+
+
+def rewind(sink: BinaryIO, size: int) -> None:
+    """Cut an unfinished output back to what its checkpoint knows of. Raises ResumeError where it is shorter."""
+    if sink.seek(0, 2) < size:
+        raise ResumeError("the unfinished output is shorter than its checkpoint says; begin again with -f")
+    sink.seek(size)
+    sink.truncate()
 
 
 def sync_folder(path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import platform
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, BinaryIO
 
-from . import engine
-from .codec.message import NLL_BITS, Footer, Header
-from .errors import PriorError
+from .codec.message import NLL_BITS, Footer
 
 ASSUMED = ("python", "numpy", "numba", "torch")
 
@@ -20,7 +20,7 @@ def shares(state: Any) -> dict[str, int]:
     experts = getattr(state, "experts", None)
     if experts is None:
         return {}
-    from .codec.experts import EXPERTS, MIX, MODEL
+    from .codec.experts import EXPERTS, MIX, MODEL  # start-up: loads numba, as the experts at hand have
 
     parts = {"mix": MIX} if state.model is None else {"mix": MIX, "experts": EXPERTS, "model": MODEL}
     return {name: int(experts.state.ledger[row]) for name, row in parts.items()}
@@ -30,7 +30,7 @@ def shares(state: Any) -> dict[str, int]:
 class PriorCost:
     """What a prior costs in bytes: its file; its corpus's archive without code, from which anyone can rebuild it.
 
-    None: the prior is not here, so nobody can say; or it is a model of transformers, which no archive rebuilds.
+    None: the prior is not here, so nobody can say; or it is a pretrained model, which no archive rebuilds.
     """
 
     digest: str
@@ -40,18 +40,16 @@ class PriorCost:
 
     @property
     def is_pretrained(self) -> bool:
+        """Is it here, and can't be rebuilt?"""
         return self.stored is not None and self.rebuilt is None
 
 
-def prior_cost(header: Header) -> PriorCost | None:
-    """Of the prior that a header names, if it names one."""
-    if header.prior is None:
-        return None
-    try:
-        prior = engine.find_prior(header.prior)
-    except PriorError:
-        return PriorCost(header.prior.hex())
-    return PriorCost(header.prior.hex(), prior.name, prior.size, prior.rebuilt)
+@dataclass(frozen=True)
+class Charges:
+    """What is charged beside an archive, in bytes: the code that its receiver must run, and its prior."""
+
+    code: int
+    prior: PriorCost | None = None
 
 
 @dataclass(frozen=True)
@@ -75,18 +73,13 @@ class Ledger:
 
     @classmethod
     def of(
-        cls,
-        footer: Footer,
-        transcript: int,
-        archive: int,
-        blob: int,
-        shares: dict[str, int] | None = None,
-        prior: PriorCost | None = None,
+        cls, footer: Footer, transcript: int, archive: int, charges: Charges, shares: dict[str, int] | None = None
     ) -> Ledger:
-        """`transcript`: bytes of all payloads; `archive`: size of the file; `blob`: size of the code its receiver runs.
+        """`transcript`: bytes of all payloads; `archive`: size of the file; `shares`: see `shares`.
 
-        With a prior that code is never in the archive, see pack.refusal.
+        With a prior the code is never in the archive, see pack.refusal.
         """
+        prior = charges.prior
         return cls(
             original=footer.length,
             transcript=transcript,
@@ -94,17 +87,19 @@ class Ledger:
             code=footer.code_size,
             container=archive - transcript - footer.code_size,
             prior=prior,
-            code_left_out=0 if footer.code_size and prior is None else blob,
+            code_left_out=0 if footer.code_size and prior is None else charges.code,
             frames=len(footer.sizes),
             shares=shares or {},
         )
 
     @property
     def nll_bits(self) -> float:
+        """The code length in bits."""
         return self.nll / (1 << NLL_BITS)
 
     @property
     def archive(self) -> int:
+        """Bytes of the whole file."""
         return self.transcript + self.code + self.container
 
     @property
@@ -186,16 +181,13 @@ class Ledger:
 
 def versions() -> str:
     """The software that every receiver is taken to have."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = [f"Python {platform.python_version()}"]
+    names = [f"Python {platform.python_version()}"]
     for name in ASSUMED[1:]:
         try:
-            found.append(f"{name} {version(name)}")
+            names.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            found.append(name)
-    return ", ".join(found)
+            names.append(name)
+    return ", ".join(names)
 
 
 def peers(original: BinaryIO) -> dict[str, int]:

@@ -30,9 +30,6 @@ FOLDER = Path(__file__).parent / "codec"
 EXPERTS, MODEL = {"experts", "mixer", "numeric"}, {"exact", "learner", "model", "product", "rng"}
 LEFT_OUT = {"model": {*EXPERTS, "mixed"}, "experts": {*MODEL, "mixed"}, "whole": set()}
 START = "__main__.py"
-LOADER = FOLDER.with_name("prior") / "state.py"  # turns a prior's arrays into a state
-FOREIGN = FOLDER.with_name("pretrained")  # predicts by models of transformers
-SENDERS = {"__init__", "tokens", "export"}  # of that what no receiver runs
 
 
 def strip(source: str) -> str:
@@ -108,19 +105,6 @@ def zipped(start: bytes, sources: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def unpacked(packed: bytes) -> tuple[bytes, bytes]:
-    """What a packed zip holds: the start, and the sources."""
-    with zipfile.ZipFile(io.BytesIO(packed)) as file:
-        start, sources = file.namelist()
-        return file.read(start), bz2.decompress(file.read(sources))
-
-
-def sources(packed: bytes) -> dict[str, bytes]:
-    """The sources in a packed zip, by name."""
-    parts = unpacked(packed)[1].split(b"\0")[1:]
-    return {name.decode(): content for name, content in (part.split(b"\n", 1) for part in parts)}
-
-
 def kind_of(header: Header) -> str:
     """Which code the receiver of such a message must run."""
     return "model" if header.experts is None else "experts" if header.model is None else "whole"
@@ -161,28 +145,9 @@ def decoder(header: Header) -> bytes:
     return committed(kind) if version == VERSION else released.blob(version, kind)
 
 
-def needed(header: Header) -> int:
-    """Bytes of the code that the receiver of such an archive must run: with a prior, what takes it in as well."""
-    if header.prior is None:
-        return len(decoder(header))
-    if _is_pretrained(header.prior):
-        return len(committed("whole")) + len(squeezed(p for p in FOREIGN.glob("*.py") if p.stem not in SENDERS))
-    return len(decoder(header)) + len(squeezed([LOADER]))
-
-
 def squeezed(paths: Iterable[Path]) -> bytes:
     """Sources as they would be sent, in one bz2 stream."""
     return bz2.compress(b"".join(strip(path.read_text("utf-8")).encode() for path in sorted(paths)))
-
-
-def _is_pretrained(digest: bytes) -> bool:
-    from . import engine
-    from .errors import PriorError
-
-    try:
-        return engine.is_pretrained(engine.find_prior(digest))
-    except PriorError:
-        return False
 
 
 def release(found: bytes) -> str | None:
@@ -195,7 +160,7 @@ def release(found: bytes) -> str | None:
 
 def is_current(kind: str) -> bool:
     """Does the committed zip hold the code in the folder?"""
-    return blob(kind).exists() and unpacked(committed(kind)) == unpacked(packed(kind))
+    return blob(kind).exists() and released.unpacked(committed(kind)) == released.unpacked(packed(kind))
 
 
 def release_all() -> None:

@@ -14,24 +14,27 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from . import checkpoint, engine, released
+from . import checkpoint, released
 from .codec.cache import source_digest
 from .codec.message import CODED, VERSION, Frame, Header, leaf
 from .errors import LimitError, ResumeError
+from .frames import Coded, encode_frame
+from .predictor import Coding, Predictor
 from .progress import Bar
+from .session import Session
 
+Result = TypeVar("Result")
 POLL = 1.0  # seconds between two looks at the clock while workers work
 
 
 @contextmanager
 def processes(count: int, version: int = VERSION) -> Iterator[ProcessPoolExecutor]:
     """Workers, which leave signals to their parent and don't outlive it. `version`: of the format."""
-    shared = (engine.device(), version, engine.prior_path())
-    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, shared)
+    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (version,))
     try:
         yield executor
     except BaseException as error:
@@ -44,9 +47,7 @@ def processes(count: int, version: int = VERSION) -> Iterator[ProcessPoolExecuto
     executor.shutdown()
 
 
-def _begin(device: str, version: int, prior_path: str) -> None:
-    engine.set_device(device)
-    engine.set_prior_path(prior_path)
+def _begin(version: int) -> None:
     released.part(version, "message")  # before headers and frames of it come in
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -60,7 +61,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def result(future: Future, meanwhile: Callable[[], None]) -> Any:
+def result(future: Future[Result], meanwhile: Callable[[], None]) -> Result:
     """What a worker returns; `meanwhile` is called now and then until it does."""
     while not wait([future], POLL).done:
         meanwhile()
@@ -77,60 +78,53 @@ class Keep(NamedTuple):
 class _Unfinished:
     """The checkpoints of one frame. `identity`: what there is to be coded or decoded."""
 
-    def __init__(self, keep: Keep | None, header: Header, number: int, identity: bytes) -> None:
+    def __init__(self, session: Session, keep: Keep | None, header: Header, number: int, identity: bytes) -> None:
         self.path = checkpoint.of_frame(keep.snapshot, number) if keep and keep.every else None
-        self.header = header
+        self.session, self.header = session, header
         self.meta = {"codec": source_digest(), "header": header.pack().hex(), "identity": identity.hex()}
         self.bar = Bar("", show=False, every=keep.every if keep else 0)
 
-    def begin(self, new: Callable[[Any], Any]) -> tuple[Any, Any]:
-        """A predictor and the frame `new` makes with it, as they were last kept; else (predictor, None)."""
-        state: Any = engine.Predictor(self.header)
+    def begin(self, new: Callable[[Predictor], Any]) -> tuple[Predictor, Any]:
+        """A predictor and the frame `new` begins with it, as they were last kept; else (predictor, None)."""
+        predictor = self.session.predictor(self.header)
         if self.path is None or not self.path.exists():
-            return state, None
+            return predictor, None
         try:
             saved = checkpoint.Checkpoint(self.path)
             if any(saved.meta.get(name) != value for name, value in self.meta.items()):
-                return state, None
-            frame = new(state)
-            saved.restore_state(state)  # after it was begun, for that may have touched it
+                return predictor, None
+            frame = new(predictor)
+            saved.restore_state(predictor)  # after it was begun, for that may have touched it
             saved.restore_frame(frame)
         except ResumeError:  # not whole: no loss but of time
-            return engine.Predictor(self.header), None
-        return state, frame
+            return self.session.predictor(self.header), None
+        return predictor, frame
 
-    def watch(self, state: Any) -> Callable[[Any], None] | None:
+    def watch(self, predictor: Predictor) -> Callable[[Coding], None] | None:
         """What happens between segments."""
         path = self.path
         if path is None:
             return None
-        return lambda frame: self.bar.step(0, 0, lambda: checkpoint.save(path, self.meta, state, frame))
+        return lambda frame: self.bar.step(0, 0, lambda: checkpoint.save(path, self.meta, predictor, frame))
 
 
-def encode(header: Header, index: int, data: bytes, keep: Keep | None = None) -> Any:
-    """One independent frame, `sender.Coded`."""
-    from .sender import encode_frame
-
-    unfinished = _Unfinished(keep, header, index, leaf(data))
-    state, encoding = unfinished.begin(lambda state: state.encode(np.frombuffer(data, np.uint8)))
-    return encode_frame(header, index, data, True, state, encoding, unfinished.watch(state))
+def encode(session: Session, header: Header, index: int, data: bytes, keep: Keep | None = None) -> Coded:
+    """One independent frame."""
+    unfinished = _Unfinished(session, keep, header, index, leaf(data))
+    predictor, encoding = unfinished.begin(lambda fresh: fresh.encode(np.frombuffer(data, np.uint8)))
+    return encode_frame(header, index, data, True, predictor, encoding, unfinished.watch(predictor))
 
 
-def decode(header: Header, frame: Frame, payload: bytes, keep: Keep | None = None) -> tuple[bytes, bytes]:
+def decode(
+    session: Session, header: Header, frame: Frame, payload: bytes, keep: Keep | None = None
+) -> tuple[bytes, bytes]:
     """One independent frame's data, and its digest."""
     codec = released.part(header.format_version, "receive")
-    unfinished = _Unfinished(keep if frame.kind == CODED else None, header, frame.number, frame.pack(header.key))
-    state, decoding = unfinished.begin(lambda state: state.decode(np.frombuffer(payload, np.uint8), frame.length))
-    watch = unfinished.watch(state)
+    unfinished = _Unfinished(session, keep if frame.kind == CODED else None, header, frame.number, frame.pack(header.key))
+    predictor, decoding = unfinished.begin(lambda fresh: fresh.decode(np.frombuffer(payload, np.uint8), frame.length))
+    watch = unfinished.watch(predictor)
     if decoding:
-        array, digest = codec.complete(state, frame, decoding, watch)
+        array, digest = codec.complete(predictor, frame, decoding, watch)
     else:
-        array, digest = codec.rebuild(state, frame, payload, watch)
+        array, digest = codec.rebuild(predictor, frame, payload, watch)
     return array.tobytes(), digest
-
-
-def code_size(header: Header) -> int:
-    """Bytes of the code that the receiver of an archive with this header must run."""
-    from .pack import needed
-
-    return needed(header)

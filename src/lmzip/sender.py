@@ -2,151 +2,55 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from . import checkpoint, engine, pool
+from . import checkpoint, pool
 from .codec.cache import source_digest
-from .codec.message import CODED, FILLED, NLL_BITS, STORED, Footer, Frame, Header, digest, leaf, whole_digest
-from .codec.receive import steps
+from .codec.message import NLL_BITS, Footer, Header, digest, leaf, whole_digest
 from .errors import FileError, Interrupted, ResumeError
-from .ledger import Ledger, prior_cost, shares
+from .frames import Coded, blocks, encode_frame, read_block
+from .ledger import Ledger
+from .predictor import Encoding, Predictor
 from .progress import Watch, deferred
-
-PROBED = 4096  # frames of fewer bytes are simply tried
-
-
-def is_incompressible(data: np.ndarray) -> bool:
-    """Do the cheap statistics find less than 0.5 % to gain in uint8[n]? True for random and for compressed data.
-
-    Entropies of bytes, of bytes by the one before, by position in records of 2, 3 and 4 bytes, and of differences,
-    each less what chance alone gives (half a degree of freedom costs 1 / (2 ln 2) bit).
-    """
-    n = len(data)
-    if n < PROBED:
-        return False
-
-    def gain(symbols: np.ndarray, contexts: int) -> float:
-        counts = np.bincount(symbols, minlength=256 * contexts).astype(np.float64).reshape(contexts, 256)
-        totals = counts.sum(axis=1)
-        used = counts[counts > 0]
-        bits = (totals[totals > 0] * np.log2(totals[totals > 0])).sum() - (used * np.log2(used)).sum()
-        freedom = 255 * np.minimum(totals / 256, 1).sum()
-        return 8 * totals.sum() - bits - freedom / (2 * math.log(2))
-
-    def views() -> Iterator[tuple[np.ndarray, int]]:  # one at a time and narrow: this comes on top of all tables
-        yield data, 1
-        for size in (2, 3, 4):
-            yield data + np.tile(np.arange(size, dtype=np.uint16) * 256, n // size + 1)[:n], size
-        for lag in (1, 2, 3, 4):
-            yield data[lag:] - data[:-lag], 1
-        if n >= 1 << 18:
-            yield data[1:] + data[:-1].astype(np.uint16) * 256, 256
-
-    return all(gain(*view) < 0.005 * 8 * n for view in views()) and not _repeats(data)
-
-
-def _repeats(data: np.ndarray) -> bool:
-    """Is more than one in 200 of its eight-byte strings, sampled, a copy of another?"""
-    whole = data[: len(data) // 8 * 8]
-    strings = np.lib.stride_tricks.sliding_window_view(whole, 8)
-    sampled = strings[(whole[:-7] & 15 == 5) & (whole[1:-6] & 1 == 1)]  # one in 32, chosen by content
-    keys = np.ascontiguousarray(sampled).view(np.uint64)
-    return len(keys) - len(np.unique(keys)) > len(keys) / 200
-
-
-@dataclass
-class Coded:
-    """A frame ready to be written: its head, its payload, the digest of its data."""
-
-    frame: Frame
-    payload: bytes
-    leaf: bytes
-    shares: dict[str, int] = field(default_factory=dict)
-
-
-def _plain(kind: int, index: int, data: bytes) -> Coded:
-    digest_ = leaf(data)
-    return Coded(Frame.plain(kind, index, len(data), digest_[:8]), data[:1] if kind == FILLED else data, digest_)
-
-
-def encode_frame(
-    header: Header,
-    index: int,
-    data: bytes,
-    alone: bool,
-    state: Any,
-    encoding: Any = None,
-    watch: Callable[[Any], None] | None = None,
-) -> Coded:
-    """Code one frame with the predictor `state`. `alone`: no later frame depends on it."""
-    array = np.frombuffer(data, np.uint8)
-    if encoding is None:
-        kind = FILLED if data.count(data[:1]) == len(data) else STORED if is_incompressible(array) else CODED
-        if kind != CODED:
-            if not alone:
-                state.skip(array)
-            return _plain(kind, index, data)
-        encoding = state.encode(array)
-    while not encoding.done:
-        encoding.advance(steps(header))
-        if watch and not encoding.done:
-            watch(encoding)
-    transcript = encoding.finish()
-    digest_ = leaf(data)
-    frame = Frame(
-        CODED, index, len(data), digest_[:8], len(transcript), encoding.nll, state.digest(), digest(transcript, 4)
-    )
-    coded = Coded(frame, transcript, digest_, shares(state))
-    stored = _plain(STORED, index, data)
-    if alone and len(stored.frame.pack(b"")) + len(data) <= len(frame.pack(b"")) + len(transcript):
-        return stored
-    return coded
-
-
-def blocks(source: BinaryIO, size: int) -> Iterator[tuple[bytes, bool]]:
-    """The source in blocks of `size` bytes, each with whether it is the last."""
-    block = read_block(source, size)
-    while block:
-        after = read_block(source, size) if len(block) == size else b""
-        yield block, not after
-        block = after
-
-
-def read_block(source: BinaryIO, size: int) -> bytes:
-    """`size` bytes, fewer only at the end of the source."""
-    parts = []
-    while size:
-        part = source.read(min(size, 1 << 20))
-        if not part:
-            break
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+from .session import Session
 
 
 class Sender:
-    """One archive being written to `sink`. `snapshot` names the file of its checkpoints."""
+    """One archive being written to `sink`.
 
-    def __init__(self, sink: BinaryIO, header: Header, code: bytes, watch: Watch, snapshot: Path | None = None) -> None:
+    code: the decoder that goes behind the message, or nothing. snapshot: the file of its checkpoints, if there are to
+    be any.
+    """
+
+    def __init__(
+        self,
+        sink: BinaryIO,
+        header: Header,
+        code: bytes,
+        watch: Watch,
+        snapshot: Path | None = None,
+        *,
+        session: Session,
+    ) -> None:
         self.sink, self.header, self.code, self.watch, self.snapshot = sink, header, code, watch, snapshot
+        self.session = session
         self.key = header.key
         self.sizes: list[int] = []
         self.leaves = bytearray()
         self.length = self.nll = self.transcript = self.written = 0
         self.shares: dict[str, int] = {}
-        self.state: Any = engine.Predictor(header)
+        self.predictor: Predictor = session.predictor(header)
         self.settled = True  # is nothing half done: has the predictor seen the frames written, and no more?
         self.goes_on = False  # what the last frame teaches is wanted too: by who makes a prior of the state
 
     def write(self, data: bytes) -> None:
+        """Write bytes of the archive."""
         self.sink.write(data)
         self.written += len(data)
 
@@ -167,19 +71,24 @@ class Sender:
             self.shares = coded.shares
 
     def finish(self) -> Ledger:
+        """Write what follows the last frame."""
         whole = whole_digest(self.leaves)
         footer = Footer(self.length, self.nll, self.sizes, whole, len(self.code), digest(self.code, 8))
         self.write(footer.pack(self.key))
         self.write(self.code)
         self.sink.flush()
-        blob, prior = pool.code_size(self.header), prior_cost(self.header)
-        return Ledger.of(footer, self.transcript, self.written, blob, self.shares, prior)
+        return Ledger.of(footer, self.transcript, self.written, self.session.charges(self.header), self.shares)
 
     def run(self, source: BinaryIO, resume: bool = False) -> Ledger:
-        """Read the source to its end, and write the archive."""
+        """Read the source to its end, and write the archive; over several processes where frames are independent.
+
+        resume: go on from the last checkpoint, if there is one. Raises ResumeError, FileError, Interrupted, LimitError.
+        """
+        if self.header.independent_frames and self.session.threads > 1:
+            return self.run_parallel(source, resume)
         saved = self.resume(source) if resume else None
         if saved:
-            saved.restore_state(self.state)
+            saved.restore_state(self.predictor)
             self.settled = not saved.meta["position"]
         else:
             self.write(self.header.pack())
@@ -197,29 +106,30 @@ class Sender:
             if saved and saved.meta["position"]:
                 encoding = self.resume_frame(block, saved)
             elif self.header.independent_frames:
-                self.state = engine.Predictor(self.header)
+                self.predictor = self.session.predictor(self.header)
             saved = None
 
-            def look(encoding: Any, block: bytes = block) -> None:
+            def look(encoding: Encoding, block: bytes = block) -> None:
                 self.look(encoding, block)
 
             alone = (last and not self.goes_on) or self.header.independent_frames
             with deferred():
                 self.settled = False
-                self.add(encode_frame(self.header, len(self.sizes), block, alone, self.state, encoding, look))
+                self.add(encode_frame(self.header, len(self.sizes), block, alone, self.predictor, encoding, look))
                 self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
                 self.settled = True
 
-    def run_parallel(self, source: BinaryIO, processes: int, resume: bool = False) -> Ledger:
-        """The same bytes as `run`, for independent frames, over several processes."""
+    def run_parallel(self, source: BinaryIO, resume: bool) -> Ledger:
+        """The same bytes, for independent frames, over as many processes as the session has threads."""
+        session, processes = self.session.of_worker(), self.session.threads
         if not (resume and self.resume(source)):
             self.write(self.header.pack())
-        waiting: deque[Future] = deque()
+        waiting: deque[Future[Coded]] = deque()
         keep = pool.Keep(self.snapshot, self.watch.every) if self.snapshot else None
         with pool.processes(processes) as workers:
             try:
                 for index, (block, _) in enumerate(blocks(source, self.header.frame_size), len(self.sizes)):
-                    waiting.append(workers.submit(pool.encode, self.header, index, block, keep))
+                    waiting.append(workers.submit(pool.encode, session, self.header, index, block, keep))
                     if len(waiting) > 2 * processes:
                         self.take(waiting.popleft())
                 while waiting:
@@ -229,7 +139,9 @@ class Sender:
                 raise
         return self.finish()
 
-    def take(self, future: Future) -> None:
+    def take(self, future: Future[Coded]) -> None:
+        """Write the frame that a process was given, when it has it."""
+
         def look() -> None:
             self.watch.step(self.length, self.nll / (1 << NLL_BITS), self.saver(None, b""))
 
@@ -243,18 +155,19 @@ class Sender:
         if self.settled and self.snapshot is not None and (self.sizes or self.snapshot.exists()):
             self.save(None, b"")
 
-    def look(self, encoding: Any, block: bytes) -> None:
+    def look(self, encoding: Encoding, block: bytes) -> None:
         """Between segments."""
         bits = (self.nll + encoding.nll) / (1 << NLL_BITS)
         self.watch.step(self.length + encoding.position, bits, self.saver(encoding, block))
 
-    def saver(self, encoding: Any, block: bytes) -> Callable[[], None] | None:
+    def saver(self, encoding: Encoding | None, block: bytes) -> Callable[[], None] | None:
+        """What writes a checkpoint, if there are to be any."""
         return None if self.snapshot is None else lambda: self.save(encoding, block)
 
-    def save(self, encoding: Any, block: bytes) -> None:
+    def save(self, encoding: Encoding | None, block: bytes) -> None:
         """Write a checkpoint of the frame `block` in progress, or of the boundary between two."""
         assert self.snapshot is not None
-        sync(self.sink)
+        checkpoint.sync(self.sink)
         position = 0 if encoding is None else encoding.position
         meta = {
             "what": "encode",
@@ -272,7 +185,7 @@ class Sender:
             "begun": leaf(block[:position]).hex(),
         }
         fresh = self.header.independent_frames and encoding is None
-        checkpoint.save(self.snapshot, meta, None if fresh else self.state, encoding)
+        checkpoint.save(self.snapshot, meta, None if fresh else self.predictor, encoding)
         if fresh:
             checkpoint.forget_frames(self.snapshot, len(self.sizes))
 
@@ -294,35 +207,19 @@ class Sender:
             block = read_block(source, self.header.frame_size)
             if leaf(block) != self.leaves[32 * index : 32 * index + 32]:
                 raise _changed()
-        rewind(self.sink, self.written)
+        checkpoint.rewind(self.sink, self.written)
         self.watch.step(self.length + meta["position"], 0)
         return saved
 
-    def resume_frame(self, block: bytes, saved: checkpoint.Checkpoint) -> Any:
+    def resume_frame(self, block: bytes, saved: checkpoint.Checkpoint) -> Encoding:
         """The encoding that was interrupted, with the predictor as it was then."""
         if leaf(block[: saved.meta["position"]]).hex() != saved.meta["begun"]:
             raise _changed()
-        encoding = self.state.encode(np.frombuffer(block, np.uint8))
-        saved.restore_state(self.state)  # beginning a frame may have touched it
+        encoding = self.predictor.encode(np.frombuffer(block, np.uint8))
+        saved.restore_state(self.predictor)  # beginning a frame may have touched it
         saved.restore_frame(encoding)
         return encoding
 
 
 def _changed() -> ResumeError:
     return ResumeError("the input is not the one the interrupted run read; give that one, or begin again with -f")
-
-
-def sync(sink: BinaryIO) -> None:
-    """See to it that what was written survives what a checkpoint survives."""
-    import os
-
-    sink.flush()
-    os.fsync(sink.fileno())
-
-
-def rewind(sink: BinaryIO, size: int) -> None:
-    """Cut an unfinished output back to what its checkpoint knows of."""
-    if sink.seek(0, 2) < size:
-        raise ResumeError("the unfinished output is shorter than its checkpoint says; begin again with -f")
-    sink.seek(size)
-    sink.truncate()

@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .. import engine, limits, presets
+from .. import pack, presets
+from ..codec.cache import source_digest
 from ..codec.message import Header, Reader, VersionError
-from ..errors import MissingPrior, PriorError, UsageError
+from ..errors import PriorError, UsageError
+from ..limits import Cost
 from .fingerprint import LENGTH, SAMPLED
 
 if TYPE_CHECKING:
-    from ..pretrained.model import Pretrained
+    from ..options import EncodeOptions
+    from ..session import Session
 
 SUFFIX = ".prior"
 EXPORTED = "model.safetensors"  # a prior in a directory of its own, see pretrained/export.py
@@ -36,7 +39,7 @@ VERSION = 1
 SMALL, WORTH = 1024, 0.75  # zlib is not tried on fewer bytes, and must take a quarter off: reading it takes time
 MANIFEST_LIMIT, TENSORS_LIMIT = 1 << 16, 1 << 12
 FINGERPRINT = "fingerprint"  # the one array that is no part of the state
-PATH = "LMZIP_PRIOR_PATH"
+LOADER = Path(__file__).with_name("state.py")  # turns a prior's arrays into a state
 KINDS = {"|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4", "<i8", "<f4", "<f8"}  # of arrays, as numpy spells them
 STORED = {"U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64", "F32", "F64"}  # and as safetensors does
 
@@ -112,7 +115,7 @@ class Prior:
     path: Path
     size: int
     manifest: Manifest
-    header: Header  # its settings
+    settings: Header  # frames' size and independence apart
     squeezed: dict[str, tuple[str, tuple[int, ...]]]  # type and shape of arrays stored as zlib made them
 
     work: ClassVar[int] = 0  # operations for every byte, beyond those of the settings
@@ -139,7 +142,7 @@ class Prior:
         """Its arrays, compared with its digest; the fingerprint is among them no more."""
         with _opened(self.path) as file:
             packed = {name: self._array(name, file) for name in file.keys() if name != FINGERPRINT}  # noqa: SIM118
-        if digest(self.header, packed) != self.digest:
+        if digest(self.settings, packed) != self.digest:
             raise PriorError(f"{self.path} is damaged: its digest is another; get it again, or rebuild it")
         return packed
 
@@ -168,10 +171,10 @@ class Prior:
         return known
 
     def begin(self, state: Any) -> None:
-        """Bring a fresh predictor of the same settings to where the prior ends."""
-        from .state import restore
+        """Bring a fresh predictor of the same settings to where the prior ends. Raises PriorError."""
+        from .state import restore  # start-up: loads numba
 
-        if settings(state.header) != self.header:
+        if settings(state.header) != self.settings:
             raise PriorError(f"the archive names prior {self.manifest.state[:16]}, but has other settings than it")
         try:
             restore(state, self.arrays())
@@ -179,6 +182,85 @@ class Prior:
             raise PriorError(f"{self.path} can't be used: it lacks {error}; rebuild it") from error
         except ValueError as error:
             raise PriorError(f"{self.path} can't be used: {error}; rebuild it with this lmzip") from error
+
+
+    def lockstep(self, header: Header, session: Session) -> Any:
+        """A predictor where the prior ends; see Knowledge."""
+        state = session.fresh(header)
+        self.begin(state)
+        return state
+
+    def header(self, options: EncodeOptions) -> Header:
+        """The header of an archive that builds on this prior. Raises UsageError for other settings than its own."""
+        self._check(options)
+        return self.archive_header(options.frame_size, options.independent_frames)
+
+    def archive_header(self, frame_size: int, independent_frames: bool = False) -> Header:
+        """The same, from what a prior leaves open. Raises UsageError."""
+        ours = self.settings
+        together = ours.streams * ours.segment
+        size = max(together, frame_size - frame_size % together)
+        try:
+            result = replace(ours, frame_size=size, independent_frames=independent_frames, prior=self.digest)
+            result.pack()
+            return result
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def _check(self, options: EncodeOptions) -> None:
+        """Raises UsageError if options ask for other settings than the prior's."""
+        ours, preset, experts, replay, asked = self.settings, options.preset, options.experts, options.replay, []
+        if preset is not None:
+            wanted = settings(presets.header(preset, experts=experts, replay=replay, seed=ours.seed))
+            if wanted != ours:
+                asked.append(f"preset {preset}" + (" with these options" if experts or replay is not None else ""))
+        elif experts is not None and presets.EXPERTS.get(experts) != ours.experts:
+            asked.append(f"experts {experts}")
+        elif replay is not None and replay != ours.replay:
+            asked.append(f"replay {replay}")
+        if options.seed is not None and options.seed != ours.seed:
+            asked.append(f"seed {options.seed}")
+        if asked:
+            raise UsageError(
+                f"prior {self.name} was trained with other settings than {' and '.join(asked)}; leave those out, "
+                f"for a prior brings its own, or train one with them"
+            )
+
+    def code_size(self, header: Header) -> int:
+        """Bytes of the code that a receiver of such an archive must run."""
+        return code_size(header)
+
+    def description(self) -> dict[str, str]:
+        """Rows for people."""
+        facts, ours = self.manifest, "another codec's: archives tell at once if it matters"
+        if facts.codec == source_digest():
+            ours = "this lmzip's"
+        rebuilt = f"{facts.rebuilt:,} bytes, the archive of its corpus without code; {facts.transcript:,} of transcript"
+        rows = {
+            "digest": facts.state,
+            "stored": f"{self.size:,} bytes",
+            "rebuilt": rebuilt,
+            "corpus": f"{facts.length:,} bytes, digest {facts.corpus}",
+            "licence": facts.licence or "not said",
+            "source": facts.source or "not said",
+            "made by": f"lmzip {facts.version}, codec {facts.codec}, {ours}",
+            "settings": ", ".join(f"{name} {getattr(self.settings, name)}" for name in ("seed", "segment", "replay")),
+        }
+        for part in ("model", "experts"):
+            if (value := getattr(self.settings, part)) is not None:
+                rows[part] = ", ".join(f"{k} {v}" for k, v in asdict(value).items())
+        return rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs."""
+        left_open = ("prior", "independent_frames", "frame_size")
+        header = {name: value for name, value in asdict(self.settings).items() if name not in left_open}
+        return {"path": str(self.path), "stored": self.size, "header": header} | asdict(self.manifest)
+
+
+def code_size(header: Header) -> int:
+    """Bytes of the code that a receiver must run whose archive builds on a prior: the codec's, and what takes it in."""
+    return len(pack.decoder(header)) + len(pack.squeezed([LOADER]))
 
 
 def read(path: Path) -> Prior:
@@ -201,7 +283,7 @@ def read(path: Path) -> Prior:
         try:
             manifest = Manifest.parse(metadata["manifest"])
             header = manifest.header()
-            squeezed = _squeezed(metadata["squeezed"], limits.memory(header))
+            squeezed = _squeezed(metadata["squeezed"], Cost(header).memory())
         except KeyError as error:
             raise PriorError(f"{path} is damaged: its manifest lacks {error}") from error
         except VersionError as error:
@@ -231,7 +313,7 @@ def _squeezed(text: str, most: int) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError, safe_open  # start-up: only priors need it
 
     try:
         with safe_open(path, framework="numpy") as file:
@@ -244,7 +326,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: np.ndarray) -> None:
     """Write a prior's file; the same prior and notes give the same bytes."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save_file  # start-up: only priors need it
 
     squeezed, stored = {}, {FINGERPRINT: known}
     for name, array in packed.items():
@@ -260,25 +342,39 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: 
         os.fsync(file.fileno())
 
 
-# Where priors are
+# As a source of knowledge, see registry.py
 
 
-def folders(path: str) -> list[Path]:
-    """Where priors are looked for: `path` and $LMZIP_PRIOR_PATH (folders or files, as in $PATH), package, cache."""
-    given = [part for part in (path + os.pathsep + os.environ.get(PATH, "")).split(os.pathsep) if part]
-    return [*map(Path, given), Path(__file__).parent / "files", cache_folder()]
+def open_named(name: str, places: list[Path], bits: int | None, adapt: str | None) -> Prior | None:
+    """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one."""
+    if os.path.isdir(name) and not is_exported(Path(name)):
+        return None
+    prior = _named(name, places)
+    if prior is not None and (bits is not None or adapt is not None):
+        raise UsageError("--prior-bits and --adapt are for models of transformers: --prior DIR")
+    return prior
 
 
-def cache_folder() -> Path:
-    """The user's own priors."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home, "lmzip", "priors")
+def _named(name: str, places: list[Path]) -> Prior | None:
+    if os.path.isdir(name):
+        return read(Path(name, EXPORTED))
+    if os.sep in name or name.endswith(SUFFIX):
+        return read(Path(name))
+    for prior in listed(places):
+        if prior.name == name or (len(name) >= 16 and prior.manifest.state.startswith(name.lower())):
+            return prior
+    return read(Path(name)) if Path(name).is_file() else None
 
 
-def known(path: str) -> Iterator[Prior]:
+def find(digest: bytes, places: list[Path]) -> Prior | None:
+    """The prior of this digest."""
+    return next((prior for prior in listed(places) if prior.digest == digest), None)
+
+
+def listed(places: list[Path]) -> Iterator[Prior]:
     """Every prior that can be found, the first of each digest; files that are none are passed over."""
     seen = set()
-    for place in folders(path):
+    for place in places:
         files: Iterable[Path] = [place] if place.is_file() else [*sorted(place.glob(f"*{SUFFIX}")), place / EXPORTED]
         for file in filter(Path.is_file, files):
             try:
@@ -290,112 +386,9 @@ def known(path: str) -> Iterator[Prior]:
                 yield prior
 
 
-def find(wanted: bytes, path: str) -> Prior | Pretrained:
-    """The prior of this digest, or the model of transformers."""
-    for prior in known(path):
-        if prior.digest == wanted:
-            return prior
-    from ..pretrained.model import find as find_pretrained
-
-    if (pretrained := find_pretrained(wanted, folders(path))) is not None:
-        return pretrained
-    places = ", ".join(map(str, folders(path)))
-    raise MissingPrior(
-        f"prior {wanted.hex()} is missing; looked in {places}; name its file or folder with --prior-path, "
-        f"or rebuild it, if it is one of lmzip, from its corpus's archive with lmzip prior build"
-    )
-
-
 def is_exported(folder: Path) -> bool:
     """Is this a directory that `lmzip prior export` wrote?"""
     try:
         return bool(json.loads((folder / "config.json").read_bytes()[:MANIFEST_LIMIT]).get("model_type") == "lmzip")
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
-
-
-def named(name: str, path: str) -> Prior:
-    """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one."""
-    if os.path.isdir(name) and is_exported(Path(name)):
-        return read(Path(name, EXPORTED))
-    if os.sep in name or name.endswith(SUFFIX):
-        return read(Path(name))
-    for prior in known(path):
-        if prior.name == name or (len(name) >= 16 and prior.manifest.state.startswith(name.lower())):
-            return prior
-    if Path(name).is_file():
-        return read(Path(name))
-    places = ", ".join(map(str, folders(path)))
-    raise MissingPrior(f"there is no prior called {name}; looked in {places}; lmzip prior list shows what there is")
-
-
-def check_options(prior: Prior, preset: str | None, experts: str | None, seed: int | None, replay: int | None) -> None:
-    """Raises UsageError if options ask for other settings than the prior's."""
-    ours, asked = prior.header, []
-    if preset is not None:
-        wanted = settings(presets.header(preset, experts=experts, replay=replay, seed=ours.seed))
-        if wanted != ours:
-            asked.append(f"preset {preset}" + (" with these options" if experts or replay is not None else ""))
-    elif experts is not None and presets.EXPERTS.get(experts) != ours.experts:
-        asked.append(f"experts {experts}")
-    elif replay is not None and replay != ours.replay:
-        asked.append(f"replay {replay}")
-    if seed is not None and seed != ours.seed:
-        asked.append(f"seed {seed}")
-    if asked:
-        raise UsageError(
-            f"prior {prior.name} was trained with other settings than {' and '.join(asked)}; leave those out, "
-            f"for a prior brings its own, or train one with them"
-        )
-
-
-def archive_header(
-    *,
-    preset: str | None = None,
-    experts: str | None = None,
-    seed: int | None = None,
-    replay: int | None = None,
-    frame_size: int,
-    independent_frames: bool,
-    prior: str | os.PathLike | None = None,
-    prior_path: str = "",
-) -> Header:
-    """The header of an archive made with these options; with a prior, which the engine is told where to find."""
-    if prior is None:
-        engine.set_prior_path(prior_path)
-        return presets.header(
-            preset or "default",
-            experts=experts,
-            seed=seed or 0,
-            replay=replay,
-            frame_size=frame_size,
-            independent_frames=independent_frames,
-        )
-    if os.path.isdir(prior) and not is_exported(Path(prior)):
-        from ..pretrained.model import of
-
-        pretrained = of(Path(prior))
-        engine.set_prior_path(f"{pretrained.path}{os.pathsep}{prior_path}")
-        chosen = presets.PRESETS[preset or "fast"][1] if experts is None else experts
-        return pretrained.header(presets.EXPERTS[chosen], frame_size, independent_frames)
-    found = named(os.fspath(prior), prior_path)
-    check_options(found, preset, experts, seed, replay)
-    remember(found, prior_path)
-    return header(found, frame_size, independent_frames)
-
-
-def remember(prior: Prior, path: str) -> None:
-    """Let the engine find this prior wherever it is, others along `path`."""
-    engine.set_prior_path(f"{prior.path}{os.pathsep}{path}")
-
-
-def header(prior: Prior, frame_size: int, independent_frames: bool) -> Header:
-    """The header of an archive that builds on a prior."""
-    together = prior.header.streams * prior.header.segment
-    size = max(together, frame_size - frame_size % together)
-    try:
-        result = replace(prior.header, frame_size=size, independent_frames=independent_frames, prior=prior.digest)
-        result.pack()
-        return result
-    except ValueError as error:
-        raise UsageError(str(error)) from None

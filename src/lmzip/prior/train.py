@@ -9,18 +9,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import __version__, engine
+from ..about import VERSION
 from ..codec.cache import source_digest
-from ..codec.message import Header, whole_digest
+from ..codec.message import whole_digest
 from ..errors import UsageError
 from ..ledger import Ledger
 from ..receiver import Receiver
 from ..sender import Sender
+from ..session import Session
 from .fingerprint import Fingerprint, Tap
 from .state import pack
 from .store import Manifest, digest, settings
 
-Made = tuple[Manifest, dict[str, np.ndarray], np.ndarray]  # what store.write takes
+Parts = tuple[Manifest, dict[str, np.ndarray], np.ndarray]  # of a prior's file: what store.write takes
 
 
 class Corpus(io.RawIOBase):
@@ -43,25 +44,37 @@ class Corpus(io.RawIOBase):
             self._file = None
 
 
-def train(sender: Sender, source: Any, resume: bool, licence: str, origin: str) -> tuple[Ledger, Made]:
-    """Write the archive of a corpus, and make the prior that its predictor has become."""
+def train(sender: Sender, source: Any, resume: bool, licence: str, origin: str) -> tuple[Ledger, Parts]:
+    """Write the archive of a corpus, and make the prior that its predictor has become.
+
+    licence, origin: of the corpus, kept in the prior. Raises UsageError where the corpus is empty, and what
+    Sender.run raises.
+    """
     seen = Fingerprint()
     sender.goes_on = True
     ledger = sender.run(Tap(source, seen), resume)  # type: ignore[arg-type]
     if not ledger.original:
         raise UsageError("the corpus is empty: there is nothing to learn")
-    return ledger, made(sender.state, sender.header, ledger, whole_digest(sender.leaves), seen, licence, origin)
+    return ledger, parts(
+        sender.predictor, ledger, whole_digest(sender.leaves), seen, (licence, origin), sender.session
+    )
 
 
-def build(receiver: Receiver, licence: str, origin: str) -> tuple[Ledger, Made]:
-    """Make the prior again, from the archive of its corpus; `receiver.sink` must be a `Fingerprinted`."""
+def build(receiver: Receiver, licence: str, origin: str) -> tuple[Ledger, Parts]:
+    """Make the prior again, from the archive of its corpus; `receiver.sink` must be a `Fingerprinted`.
+
+    Raises UsageError where it can't come to one, and what Receiver.run raises.
+    """
     header = receiver.header()
     if header.independent_frames or header.prior:
         raise UsageError("this archive's predictor does not come to one state; take one that lmzip prior train wrote")
     ledger = receiver.run()
     footer = receiver.reader.footer
     assert footer is not None
-    return ledger, made(receiver.state, header, ledger, footer.whole, receiver.sink.seen, licence, origin)  # type: ignore[attr-defined]
+    assert isinstance(receiver.sink, Fingerprinted)
+    return ledger, parts(
+        receiver.predictor, ledger, footer.whole, receiver.sink.seen, (licence, origin), receiver.session
+    )
 
 
 class Fingerprinted(io.RawIOBase):
@@ -75,12 +88,12 @@ class Fingerprinted(io.RawIOBase):
         return len(data)
 
 
-def made(
-    state: Any, header: Header, ledger: Ledger, corpus: bytes, seen: Fingerprint, licence: str, origin: str
-) -> Made:
-    """The prior that a predictor has become by coding a corpus."""
-    plain = settings(header)
-    packed = pack(state, engine.lockstep(plain))
+def parts(
+    predictor: Any, ledger: Ledger, corpus: bytes, seen: Fingerprint, notes: tuple[str, str], session: Session
+) -> Parts:
+    """The prior that a predictor has become by coding a corpus, whose digest is `corpus`. notes: licence, origin."""
+    plain = settings(predictor.header)
+    packed = pack(predictor, session.lockstep(plain))
     manifest = Manifest(
         state=digest(plain, packed).hex(),
         settings=plain.pack().hex(),
@@ -89,8 +102,8 @@ def made(
         transcript=ledger.transcript,
         rebuilt=ledger.archive - ledger.code,
         codec=source_digest(),
-        version=__version__,
-        licence=licence,
-        source=origin,
+        version=VERSION,
+        licence=notes[0],
+        source=notes[1],
     )
     return manifest, packed, seen.known

@@ -8,11 +8,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import engine
 from ..codec.message import NLL_BITS, Frame, Header
-from ..sender import read_block
+from ..errors import UsageError
+from ..frames import read_block
+from ..predictor import completed
+from ..session import Session
 from .fingerprint import Overlap
-from .store import Prior
+from .registry import Knowledge
 
 MEASURED = 1 << 20  # bytes that are coded without the prior, to compare; at least one frame
 
@@ -60,28 +62,34 @@ class Worth:
         )
 
 
-def overlap(prior: Prior, file: BinaryIO) -> Overlap:
-    """What of a file is in a prior's corpus."""
-    seen = Overlap(prior.fingerprint())
+def overlap(prior: Knowledge, file: BinaryIO) -> Overlap:
+    """What of a file is in a prior's corpus. Raises UsageError where nobody knows the corpus."""
+    if (fingerprint := prior.fingerprint()) is None:
+        raise UsageError(f"nobody knows the corpus of {prior.name}: leave --compare out")
+    seen = Overlap(fingerprint)
     while block := file.read(1 << 20):
         seen.add(block)
     return seen
 
 
-def bits(header: Header, pieces: Iterable[bytes]) -> float:
+def bits(header: Header, pieces: Iterable[bytes], session: Session) -> float:
     """Code length of pieces, one behind the other, or each alone if frames are independent."""
-    state, total = None, 0
+    predictor, total = None, 0
     for piece in pieces:
-        if state is None or header.independent_frames:
-            state = engine.lockstep(header)
-        total += engine.completed(state.encode(np.frombuffer(piece, np.uint8))).nll
+        if predictor is None or header.independent_frames:
+            predictor = session.lockstep(header)
+        total += completed(predictor.encode(np.frombuffer(piece, np.uint8))).nll
     return total / (1 << NLL_BITS)
 
 
-def measure(header: Header, frames: list[Frame], original: BinaryIO) -> Worth:
-    """Of the prior of an archive with these frames; codes up to 1 MiB of the original without it."""
-    assert header.prior is not None
-    prior = engine.find_prior(header.prior)
+def measure(header: Header, frames: list[Frame], original: BinaryIO, session: Session) -> Worth | None:
+    """Of the prior of an archive with these frames; codes up to 1 MiB of the original without it.
+
+    None where there is nothing to compare: no frames, or a prior that can't be rebuilt and has no fingerprint.
+    """
+    prior = session.knowledge(header)
+    if not frames or prior is None or prior.rebuilt is None or prior.fingerprint() is None:
+        return None
     pieces: list[bytes] = []
     nll = 0
     original.seek(0)
@@ -91,6 +99,6 @@ def measure(header: Header, frames: list[Frame], original: BinaryIO) -> Worth:
         pieces.append(read_block(original, frame.length))
         nll += frame.nll
     original.seek(0)
-    without = bits(replace(header, prior=None), pieces) / 8
+    without = bits(replace(header, prior=None), pieces, session) / 8
     length = sum(map(len, pieces))
-    return Worth(overlap(prior, original), length, nll / (8 << NLL_BITS), without, prior.size, prior.manifest.rebuilt)
+    return Worth(overlap(prior, original), length, nll / (8 << NLL_BITS), without, prior.size, prior.rebuilt)

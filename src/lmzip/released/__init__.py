@@ -7,11 +7,14 @@ of an older version is read and decoded by these, never by the code that it carr
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import importlib
 import importlib.util
+import io
 import os
 import sys
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,19 @@ def blob(version: int, kind: str) -> bytes:
     raise VersionError(f"format version {version} is none that this lmzip reads")
 
 
+def unpacked(packed: bytes) -> tuple[bytes, bytes]:
+    """What a packed zip holds: the start, and the sources."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        start, sources = file.namelist()
+        return file.read(start), bz2.decompress(file.read(sources))
+
+
+def sources(packed: bytes) -> dict[str, bytes]:
+    """The sources in a packed zip, by name."""
+    parts = unpacked(packed)[1].split(b"\0")[1:]
+    return {name.decode(): content for name, content in (part.split(b"\n", 1) for part in parts)}
+
+
 def part(version: int, module: str) -> Any:
     """A module of the codec of a format version: message, receive, cache."""
     return importlib.import_module(f"{'lmzip.codec' if version == VERSION else _package(version)}.{module}")
@@ -59,8 +75,6 @@ def part(version: int, module: str) -> Any:
 @cache
 def _package(version: int) -> str:
     """The name under which the whole codec of an older version can be imported, beside the present one."""
-    from ..pack import sources  # after the file was found to be ours
-
     content = blob(version, "whole")
     package = f"lmzip_format_{version}"
     folder = Path(private_folder("code-" + hashlib.sha256(content).hexdigest()[:24]), package)

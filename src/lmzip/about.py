@@ -1,0 +1,3 @@
+"""Which lmzip this is."""
+
+VERSION = "0.1.0"
