@@ -372,9 +372,9 @@ def archive_header(
             independent_frames=independent_frames,
         )
     if os.path.isdir(prior) and not is_exported(Path(prior)):
-        from ..pretrained.model import of
+        from ..pretrained.model import open_model
 
-        pretrained = of(Path(prior))
+        pretrained = open_model(Path(prior))
         engine.set_prior_path(f"{pretrained.path}{os.pathsep}{prior_path}")
         chosen = presets.PRESETS[preset or "fast"][1] if experts is None else experts
         return pretrained.header(presets.EXPERTS[chosen], frame_size, independent_frames)
