@@ -87,15 +87,15 @@ def bits(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     data = held_out(args.text, args.length)
     reference = AutoModelForCausalLM.from_pretrained(args.model).eval()
-    found = model.of(args.model)
+    found = model.open_model(args.model)
     places, _ = found.tokens.cut(data)
     chosen = found.table.order[places]
-    total, at, window = 0.0, 0, [found.made.start or 0]
+    total, at, window = 0.0, 0, [found.architecture.start or 0]
     with torch.no_grad():
         while at < len(chosen):
-            if len(window) == found.made.context:
-                window = window[-(found.made.context // 2) :]
-            count = min(found.made.context - len(window), len(chosen) - at)
+            if len(window) == found.architecture.context:
+                window = window[-(found.architecture.context // 2) :]
+            count = min(found.architecture.context - len(window), len(chosen) - at)
             given = torch.tensor([*window, *chosen[at : at + count - 1].tolist()])
             p = reference(given[None]).logits[0, len(window) - 1 :].double().log_softmax(-1)
             total -= p[torch.arange(count), torch.from_numpy(chosen[at : at + count].astype(np.int64))].sum().item()
@@ -105,7 +105,7 @@ def bits(args: argparse.Namespace) -> None:
     print(f"{len(data):,} bytes, {len(chosen):,} tokens; float32 {float_bits / len(data):.5f} bpb")
     for precision, adapt, experts in [(8, "none", "none"), (12, "none", "none"), (16, "none", "none"),
                                       (8, "head", "none"), (8, "none", "fast"), (8, "head", "fast")]:  # fmt: skip
-        pretrained = model.of(args.model, precision, adapt)
+        pretrained = model.open_model(args.model, precision, adapt)
         state = pretrained.lockstep(pretrained.header(presets.EXPERTS[experts], 1 << 20, False))
         begin = time.process_time()
         encoding = engine.completed(state.encode(np.frombuffer(data, np.uint8)))
@@ -146,11 +146,11 @@ def speed(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     reference = AutoModelForCausalLM.from_pretrained(args.model).eval()
-    made = families.architecture(args.model)
-    weights = families.Weights(made, tensors.tensors(args.model), args.model)
-    network = inference.Network(made, weights, args.bits)
-    length, steps = min(256, made.context), 16
-    ids = np.random.default_rng(0).integers(0, made.vocabulary, length).astype(np.int32)
+    architecture = families.architecture(args.model)
+    weights = families.Weights(architecture, tensors.tensors(args.model), args.model)
+    network = inference.Network(architecture, weights, args.bits)
+    length, steps = min(256, architecture.context), 16
+    ids = np.random.default_rng(0).integers(0, architecture.vocabulary, length).astype(np.int32)
     given = torch.from_numpy(ids.astype(np.int64))[None]
 
     def timed(run, *arguments):

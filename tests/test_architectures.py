@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from guard import guarded, kernel_violations
 from numba.core.caching import NullCache
 
 from lmzip.codec.learner import RATE
@@ -10,7 +11,6 @@ from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.product import BACKENDS, Products
 from lmzip.codec.settings import ExpertSettings, ModelSettings
-from guard import guarded, kernel_violations
 from lmzip.lab import architectures, lstm
 from lmzip.lab.architectures import Architecture, code, decode, lengths_by_distance
 from lmzip.lab.lstm import Lstm, LstmLearner, LstmSettings

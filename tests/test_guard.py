@@ -6,9 +6,9 @@ import numba
 import numpy as np
 import pytest
 import torch
+from guard import ContractError, guarded, kernel_violations
 
 import lmzip
-from guard import ContractError, guarded, kernel_violations
 
 A, B = torch.full((4, 8), 3.0), torch.full((8, 4), 2.0)
 I8 = torch.full((32, 8), 100, dtype=torch.int8)
@@ -68,6 +68,6 @@ def test_fast_math_library_functions_and_doubles_are_found_in_kernels():
 
 
 def test_it_costs_nothing_outside_tests():
-    """No module of the package names it, so none loads it."""
+    """It stands with the tests, and no module of the package names it, so none loads it."""
     sources = Path(lmzip.__file__).parent.rglob("*.py")
-    assert [path.name for path in sources if "guard" in path.read_text("utf-8")] == ["guard.py"]
+    assert [path.name for path in sources if "guard" in path.read_text("utf-8")] == []

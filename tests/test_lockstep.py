@@ -5,13 +5,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from guard import ContractError, guarded
 
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.model import Model, forward, hash_contexts
 from lmzip.codec.product import Products
 from lmzip.codec.settings import ExpertSettings, ModelSettings
-from guard import ContractError, guarded
 
 TINY = ModelSettings(layers=1, width=32, heads=2, hidden=64, window=16, table_bits=10)
 DEEP = ModelSettings(layers=2, width=64, heads=4, hidden=32, window=8, table_bits=9)

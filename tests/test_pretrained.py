@@ -7,14 +7,15 @@ import math
 import shutil
 from pathlib import Path
 
-import pretrained_models as made
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
+import pretrained_models as made
 import pytest
+from guard import kernel_violations
 
 import lmzip
-from lmzip import checkpoint, engine, guard, presets
+from lmzip import checkpoint, engine, presets
 from lmzip.accel import cuda
 from lmzip.codec import product
 from lmzip.codec.message import NLL_BITS
@@ -50,7 +51,7 @@ def network(folder: Path, bits: int = 8, products: str | None = None) -> inferen
 
 
 def state(folder: Path, experts: str = "none", bits: int = 8, adapt: str = "none"):
-    pretrained = model.of(folder, bits, adapt)
+    pretrained = model.open_model(folder, bits, adapt)
     return pretrained.lockstep(pretrained.header(presets.EXPERTS[experts], 1 << 20, False))
 
 
@@ -185,7 +186,7 @@ def test_kernels_keep_the_contract(folders):
         for signature in getattr(kernel, "signatures", []):
             fresh = numba.njit(error_model="numpy")(kernel.py_func)  # what comes from the cache can't be looked into
             fresh.compile(signature)
-            assert guard.kernel_violations(fresh) == []
+            assert kernel_violations(fresh) == []
             seen += 1
     assert seen > 12
 
@@ -257,7 +258,7 @@ def test_the_tokenizers_own_tokens_are_used_where_they_are_the_bytes(folders):
 
     text = made.SAMPLE.read_text("utf-8")[1000:3000]
     for kind, least in (("byte level", 1.0), ("sentencepiece", 0.99)):
-        found = model.of(folders[kind])
+        found = model.open_model(folders[kind])
         places, ends = found.tokens.cut(text.encode())
         theirs = Tokenizer.from_file(str(folders[kind] / "tokenizer.json")).encode(text, add_special_tokens=False).ids
         ours = found.table.order[places].tolist()
@@ -267,7 +268,7 @@ def test_the_tokenizers_own_tokens_are_used_where_they_are_the_bytes(folders):
 
 @pytest.mark.parametrize("kind", made.TOKENIZERS)
 def test_whatever_is_cut_are_the_same_bytes(folders, kind):
-    found = model.of(folders[kind])
+    found = model.open_model(folders[kind])
     texts = st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
 
     @hypothesis.given(st.lists(st.one_of(st.binary(max_size=20), texts), max_size=5))
@@ -284,8 +285,8 @@ def test_whatever_is_cut_are_the_same_bytes(folders, kind):
 
 
 def test_without_a_tokenizer_the_table_cuts(folders):
-    found = model.of(folders["byte level"])
-    cutter = Tokens(found.table, found.trie, found.made.vocabulary, None)
+    found = model.open_model(folders["byte level"])
+    cutter = Tokens(found.table, found.trie, found.architecture.vocabulary, None)
     places, ends = cutter.cut(b"the river")
     assert b"".join(found.table.tokens[place] for place in places) == b"the river" and ends[-1] == 9
     longest = max(found.table.tokens, key=lambda token: (b"the river".startswith(token), len(token)))
@@ -364,13 +365,13 @@ def test_whatever_bears_on_a_prediction_is_in_the_digest(folders, tmp_path):
     digests = {pretrained.digest for pretrained in model.variants(found)}
     assert len(digests) == 6
     folder = Path(shutil.copytree(folders["gpt2"], tmp_path / "other"))
-    assert model.of(folder).digest in digests  # wherever it lies
+    assert model.open_model(folder).digest in digests  # wherever it lies
     made.change(folder / "config.json", layer_norm_epsilon=2e-5)
-    assert model.of(folder).digest not in digests
+    assert model.open_model(folder).digest not in digests
     made.change(folder / "config.json", layer_norm_epsilon=1e-5, use_cache=False)
-    assert model.of(folder).digest in digests
+    assert model.open_model(folder).digest in digests
     made.tokenizer("sentencepiece").save(str(folder / "tokenizer.json"))
-    assert model.of(folder).digest not in digests
+    assert model.open_model(folder).digest not in digests
 
 
 def test_a_predictor_goes_on_from_a_checkpoint(folders, tmp_path):
@@ -398,7 +399,7 @@ def test_frames_of_a_pretrained_model_go_on_from_each_other(folders):
 
 
 def test_predictors_share_the_loaded_weights_and_don_t_disturb_each_other(folders):
-    pretrained = model.of(folders["gpt2"])
+    pretrained = model.open_model(folders["gpt2"])
     header = pretrained.header(None, 1 << 20, False)
     one, other = pretrained.lockstep(header), pretrained.lockstep(header)
     assert one.network is other.network
@@ -511,11 +512,11 @@ def test_a_model_in_pieces_and_in_bfloat16_is_read(folders, tmp_path):
     found = tensors.tensors(tmp_path)
     for name, weights in whole.state_dict().items():
         assert np.array_equal(found[name].floats(), weights.float().numpy())
-    assert model.of(tmp_path).digest != model.of(folders["qwen2"]).digest
+    assert model.open_model(tmp_path).digest != model.open_model(folders["qwen2"]).digest
 
 
 def test_engine_finds_models_in_folders_of_folders(folders):
-    pretrained = model.of(folders["gpt_neox"])
+    pretrained = model.open_model(folders["gpt_neox"])
     engine.set_prior_path(str(folders["gpt_neox"].parent))
     assert engine.find_prior(pretrained.digest).path == folders["gpt_neox"]
 

@@ -1,7 +1,7 @@
 """One cell of the numeric matrix for models of transformers: code with each, decode what another cell coded; digests.
 
-python pretrained_cell.py THREADS FLUSH FOLDER: the folder holds models, and archives that another cell made, or none: then
-this cell leaves its own there. FLUSH as of cell.py.
+python pretrained_cell.py THREADS FLUSH FOLDER: the folder holds models, and archives that another cell made, or none:
+then this cell leaves its own there. FLUSH as of cell.py.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from pathlib import Path
 from cell import SAMPLE, SMALL, begin
 
 from lmzip import engine
-from lmzip.pretrained import model
 from lmzip.limits import Limits
+from lmzip.pretrained import model
 from lmzip.progress import Watch
 from lmzip.receiver import Receiver
 from lmzip.sender import Sender
@@ -32,7 +32,7 @@ def main() -> None:
         if not path.is_dir():
             continue
         for bits, adapt, experts in ((8, "none", None), (16, "head", SMALL)):
-            pretrained, sink, back = model.of(path, bits, adapt), io.BytesIO(), io.BytesIO()
+            pretrained, sink, back = model.open_model(path, bits, adapt), io.BytesIO(), io.BytesIO()
             Sender(sink, pretrained.header(experts, 512, False), b"", Watch()).run(io.BytesIO(DATA))
             archive = path.with_name(f"{path.name}-{bits}.lmz")
             if not archive.exists():

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from guard import kernel_violations
 from numba.core.caching import NullCache
 
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
-from guard import kernel_violations
 
 MODULES = ("coder", "exact", "experts", "learner", "lockstep", "mixed", "mixer", "model", "numeric", "symbols")
 SMALL = ExpertSettings(slots=1)

@@ -101,15 +101,15 @@ def predictions(prior: store.Prior, data: np.ndarray) -> np.ndarray:
     engine.set_prior_path(f"{prior.path}{os.pathsep}{engine.prior_path()}")
     header: Header = replace(store.header(prior, 1 << 20, False), experts=prior.header.experts)
     state = engine.lockstep(header)
-    model, at, found = state.model, state.position, []
+    model, at, rows = state.model, state.position, []
     begin = np.zeros(1, np.int64)  # what the corpus ends with is the context of the first bytes
     for start in range(0, len(data) + 1, state.segment):
         part = data[start : start + state.segment]
         count = min(state.segment, len(data) + 1 - start)
         state.put(at + start, part)
-        found.append(model.predict_segment(state.history, begin, np.array([at + start]), count)[0].copy())
+        rows.append(model.predict_segment(state.history, begin, np.array([at + start]), count)[0].copy())
         model.advance(count)
-    return np.concatenate(found)[1:]
+    return np.concatenate(rows)[1:]
 
 
 AutoConfig.register(MODEL_TYPE, LmzipConfig)

@@ -1,7 +1,7 @@
 """Architectures: from config.json and tensors' names to the network of inference.py, all else refused by its name.
 
 Whatever in a configuration could change a prediction is taken into account here, or has the one value under which it
-changes nothing; a key that is neither known nor known to be harmless is refused, and so is any tensor left over.
+changes nothing; a key that is neither in use here nor listed as harmless is refused, and so is any tensor left over.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Architecture:
     size: int  # of a head
     hidden: int
     vocabulary: int
-    positions: int  # that the model was made for
+    positions: int  # that the model was trained with
     activation: int
     epsilon: float
     rms: bool = False  # norm by root mean square, no mean taken off
@@ -81,14 +81,14 @@ class Architecture:
 
 
 class _Config:
-    """A configuration that notes what it was asked for."""
+    """A configuration that notes which names were read."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.values = path, load_json(path)
-        self.asked = set(HARMLESS)
+        self.names = set(HARMLESS)  # that were read, or need not be
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.asked.add(name)
+        self.names.add(name)
         return self.values.get(name, default)
 
     def number(self, name: str, limit: str, default: Any = None) -> int:
@@ -126,10 +126,10 @@ class _Config:
 
     def finish(self) -> None:
         for name, allowed in NEUTRAL.items():
-            if name not in self.asked and name in self.values and self.values[name] not in allowed:
+            if name not in self.names and name in self.values and self.values[name] not in allowed:
                 raise refused(self.path, f"{name} = {str(self.values[name])[:60]}")
         for name in self.values:
-            if name not in self.asked and name not in NEUTRAL:
+            if name not in self.names and name not in NEUTRAL:
                 raise refused(self.path, f"{name[:60]} = {str(self.values[name])[:60]}")
 
 
@@ -145,13 +145,14 @@ def _rotary(config: _Config, size: int, share: float) -> tuple[int, float, dict[
     older = config.get("rope_scaling") or {}
     if not isinstance(parameters, dict) or not isinstance(older, dict):
         raise refused(config.path, "rope_parameters or rope_scaling that is no object")
-    told = {**older, **parameters}
-    base = told.get("rope_theta", config.get("rope_theta", config.get("rotary_emb_base", 10000.0)))
+    values = {**older, **parameters}
+    base = values.get("rope_theta", config.get("rope_theta", config.get("rotary_emb_base", 10000.0)))
     base = 10000.0 if base is None else base
-    share = told.get("partial_rotary_factor", share)
-    kind = told.get("rope_type", told.get("type", "default")) or "default"
-    config.asked |= {"rope_theta", "rotary_emb_base", "partial_rotary_factor"}
-    numbers = (base, share, told.get("factor", 1), told.get("low_freq_factor", 1), told.get("high_freq_factor", 4))
+    share = values.get("partial_rotary_factor", share)
+    kind = values.get("rope_type", values.get("type", "default")) or "default"
+    config.names |= {"rope_theta", "rotary_emb_base", "partial_rotary_factor"}
+    factors = values.get("factor", 1), values.get("low_freq_factor", 1), values.get("high_freq_factor", 4)
+    numbers = (base, share, *factors)
     if not all(isinstance(n, (int, float)) and not isinstance(n, bool) and 1e-3 <= n <= 1e12 for n in numbers):
         raise refused(config.path, "rotary embedding with such numbers")
     if base < 1.0 or share > 1.0:
@@ -160,14 +161,14 @@ def _rotary(config: _Config, size: int, share: float) -> tuple[int, float, dict[
     if kind == "default":
         return dims, float(base), None
     if kind == "linear":
-        return dims, float(base), {"kind": "linear", "factor": float(told["factor"])}
+        return dims, float(base), {"kind": "linear", "factor": float(values["factor"])}
     if kind == "llama3":
-        low, high = float(told["low_freq_factor"]), float(told["high_freq_factor"])
-        context = told.get("original_max_position_embeddings", config.values.get("max_position_embeddings"))
+        low, high = float(values["low_freq_factor"]), float(values["high_freq_factor"])
+        context = values.get("original_max_position_embeddings", config.values.get("max_position_embeddings"))
         if not (type(context) is int and 1 <= context < 1 << 24 and low < high):
             raise refused(config.path, "llama3 rotary scaling with such numbers")
         return dims, float(base), {
-            "kind": "llama3", "factor": float(told["factor"]), "low": low, "high": high, "context": float(context)
+            "kind": "llama3", "factor": float(values["factor"]), "low": low, "high": high, "context": float(context)
         }  # fmt: skip
     raise refused(config.path, f"rope type {str(kind)[:40]!r}", "there are default, linear and llama3")
 
@@ -191,7 +192,7 @@ def _llama(c: _Config) -> Architecture:
     bias = True
     if family in ("llama", "mistral"):
         bias = c.flag("attention_bias", False) | c.flag("mlp_bias", False)
-    made = Architecture(
+    result = Architecture(
         family, c.number("num_hidden_layers", "layers", 32), width, heads,
         c.number("num_key_value_heads", "shared", heads), size, c.number("intermediate_size", "hidden", 11008),
         c.number("vocab_size", "vocabulary", 32000), positions, c.activation("hidden_act", "silu"),
@@ -199,12 +200,12 @@ def _llama(c: _Config) -> Architecture:
         bias=bias, tied=c.flag("tie_word_embeddings", False),
     )  # fmt: skip
     window = c.get("sliding_window")
-    if window is not None and (family == "mistral" or c.get("use_sliding_window")) and window < made.context:
+    if window is not None and (family == "mistral" or c.get("use_sliding_window")) and window < result.context:
         raise refused(c.path, f"sliding_window = {str(window)[:40]}")
     layers = c.values.get("layer_types")
-    if layers and any(kind != "full_attention" for kind in layers) and (window is None or window < made.context):
+    if layers and any(kind != "full_attention" for kind in layers) and (window is None or window < result.context):
         raise refused(c.path, f"layer_types {str(sorted(set(map(str, layers))))[:60]}")
-    return made
+    return result
 
 
 def _neox(c: _Config) -> Architecture:
@@ -239,32 +240,33 @@ def architecture(folder: Path) -> Architecture:
     named = config.values.get("architectures") or []
     if not isinstance(named, list) or any(not str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named):
         raise refused(path, f"architecture {str(named)[:60]}", "it is no causal language model")
-    made = FAMILIES[family](config)
+    result = FAMILIES[family](config)
     config.finish()
-    if (made.family == "gpt2" and made.width % made.heads) or made.heads % made.shared or made.size % 4:
-        raise refused(path, f"{made.heads} heads of {made.size} with {made.shared} for keys", "sizes must divide, by 4")
+    heads, shared, size = result.heads, result.shared, result.size
+    if (family == "gpt2" and result.width % heads) or heads % shared or size % 4:
+        raise refused(path, f"{heads} heads of {size} with {shared} for keys", "sizes must divide, by 4")
     start = config.identity("bos_token_id")
     start = config.identity("eos_token_id") if start is None else start
-    made.start, made.unknown = (
-        value if type(value) is int and 0 <= value < made.vocabulary else None
+    result.start, result.unknown = (
+        value if type(value) is int and 0 <= value < result.vocabulary else None
         for value in (start, config.identity("unk_token_id"))
     )
-    return made
+    return result
 
 
 class Weights:
     """A model's tensors under the names that inference.py asks for; what is not asked for is refused by `finish`."""
 
-    def __init__(self, made: Architecture, tensors: dict[str, Tensor], folder: Path) -> None:
-        self.made, self.tensors, self.folder = made, tensors, folder
-        self.asked: set[str] = set()
-        prefix = {"gpt2": "transformer.", "gpt_neox": "gpt_neox."}.get(made.family, "model.")
+    def __init__(self, architecture: Architecture, tensors: dict[str, Tensor], folder: Path) -> None:
+        self.architecture, self.tensors, self.folder = architecture, tensors, folder
+        self.names: set[str] = set()  # of the tensors that were read
+        prefix = {"gpt2": "transformer.", "gpt_neox": "gpt_neox."}.get(architecture.family, "model.")
         self.prefix = prefix if any(name.startswith(prefix) for name in tensors) else ""
 
     def find(self, name: str, shape: tuple[int, ...], optional: bool = False) -> Tensor | None:
         for full in (self.prefix + name, name):
             if full in self.tensors:
-                self.asked.add(full)
+                self.names.add(full)
                 tensor = self.tensors[full]
                 if tensor.shape != shape:
                     raise PriorError(f"{self.folder}: {full} has shape {tensor.shape}, its configuration means {shape}")
@@ -278,31 +280,32 @@ class Weights:
         return np.zeros(size, np.float32) if tensor is None else tensor.floats()
 
     def embedding(self) -> Tensor:
-        name = {"gpt2": "wte.weight", "gpt_neox": "embed_in.weight"}.get(self.made.family, "embed_tokens.weight")
-        tensor = self.find(name, (self.made.vocabulary, self.made.width))
+        names = {"gpt2": "wte.weight", "gpt_neox": "embed_in.weight"}
+        name = names.get(self.architecture.family, "embed_tokens.weight")
+        tensor = self.find(name, (self.architecture.vocabulary, self.architecture.width))
         assert tensor is not None
         return tensor
 
     def positions(self) -> np.ndarray | None:
-        if self.made.rotary:
+        if self.architecture.rotary:
             return None
-        tensor = self.find("wpe.weight", (self.made.positions, self.made.width))
+        tensor = self.find("wpe.weight", (self.architecture.positions, self.architecture.width))
         assert tensor is not None
-        return tensor.floats(slice(0, self.made.context))
+        return tensor.floats(slice(0, self.architecture.context))
 
     def head(self) -> tuple[Tensor, np.ndarray]:
-        name = "embed_out.weight" if self.made.family == "gpt_neox" else "lm_head.weight"
-        shape = (self.made.vocabulary, self.made.width)
-        tensor = self.find(name, shape, optional=self.made.tied)
-        if self.made.tied and tensor is not None:
+        name = "embed_out.weight" if self.architecture.family == "gpt_neox" else "lm_head.weight"
+        shape = (self.architecture.vocabulary, self.architecture.width)
+        tensor = self.find(name, shape, optional=self.architecture.tied)
+        if self.architecture.tied and tensor is not None:
             embedding = self.embedding()
             if not (tensor.kind == embedding.kind and np.array_equal(tensor.raw, embedding.raw)):
                 raise refused(self.folder, f"{name} beside tie_word_embeddings", "it differs from the embedding")
-        return tensor if tensor is not None else self.embedding(), np.zeros(self.made.vocabulary, np.float32)
+        return tensor if tensor is not None else self.embedding(), np.zeros(self.architecture.vocabulary, np.float32)
 
     def norm(self, layer: int | None, second: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Gain and bias: of a layer's first or second norm, or of the last one."""
-        family, width = self.made.family, self.made.width
+        family, width = self.architecture.family, self.architecture.width
         if family == "gpt2":
             name = "ln_f" if layer is None else f"h.{layer}.ln_{2 if second else 1}"
         elif layer is None:
@@ -310,32 +313,34 @@ class Weights:
         else:
             name = f"layers.{layer}.{'post_attention_layernorm' if second else 'input_layernorm'}"
         gain = self.vector(f"{name}.weight", width)
-        bias = np.zeros(width, np.float32) if self.made.rms else self.vector(f"{name}.bias", width)
+        bias = np.zeros(width, np.float32) if self.architecture.rms else self.vector(f"{name}.bias", width)
         return gain, bias
 
     def _linear(self, name: str, inputs: int, outputs: int, transposed: bool = False) -> tuple[np.ndarray, np.ndarray]:
         tensor = self.find(f"{name}.weight", (inputs, outputs) if transposed else (outputs, inputs))
         assert tensor is not None
         weight = tensor.floats()
-        bias = self.vector(f"{name}.bias", outputs, optional=True) if self.made.bias else np.zeros(outputs, np.float32)
+        bias = np.zeros(outputs, np.float32)
+        if self.architecture.bias:
+            bias = self.vector(f"{name}.bias", outputs, optional=True)
         return np.ascontiguousarray(weight.T) if transposed else weight, bias
 
     def linear(self, layer: int, which: str) -> tuple[np.ndarray, np.ndarray]:
         """Weight [outputs, inputs] and bias of a layer's `qkv`, `out`, `up` (behind the gate, if any), `down`."""
-        made = self.made
-        width, hidden, attention = made.width, made.hidden, made.heads * made.size
-        keys = made.shared * made.size
-        if made.family == "gpt2":
+        architecture = self.architecture
+        width, hidden, attention = architecture.width, architecture.hidden, architecture.heads * architecture.size
+        keys = architecture.shared * architecture.size
+        if architecture.family == "gpt2":
             name = {"qkv": "attn.c_attn", "out": "attn.c_proj", "up": "mlp.c_fc", "down": "mlp.c_proj"}[which]
             sizes = {"qkv": (width, 3 * width), "out": (width, width), "up": (width, hidden), "down": (hidden, width)}
             return self._linear(f"h.{layer}.{name}", *sizes[which], transposed=True)
-        if made.family == "gpt_neox":
+        if architecture.family == "gpt_neox":
             name = {"qkv": "attention.query_key_value", "out": "attention.dense",
                     "up": "mlp.dense_h_to_4h", "down": "mlp.dense_4h_to_h"}[which]  # fmt: skip
             sizes = {"qkv": (width, 3 * width), "out": (width, width), "up": (width, hidden), "down": (hidden, width)}
             weight, bias = self._linear(f"layers.{layer}.{name}", *sizes[which])
             if which == "qkv":  # there a head's q, k and v lie together
-                order = np.arange(3 * width).reshape(made.heads, 3, made.size).transpose(1, 0, 2).reshape(-1)
+                order = np.arange(3 * width).reshape(architecture.heads, 3, -1).transpose(1, 0, 2).reshape(-1)
                 weight, bias = np.ascontiguousarray(weight[order]), bias[order]
             return weight, bias
         names = {
@@ -357,6 +362,6 @@ class Weights:
             ".attention.masked_bias",
             "rotary_emb.inv_freq",
         )
-        for name in sorted(set(self.tensors) - self.asked):
+        for name in sorted(set(self.tensors) - self.names):
             if not name.endswith(buffers):
-                raise refused(self.folder, f"the tensor {name[:80]}", "it belongs to no layer known here")
+                raise refused(self.folder, f"the tensor {name[:80]}", "it belongs to no layer of this architecture")

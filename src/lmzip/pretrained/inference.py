@@ -45,50 +45,51 @@ class Layer(NamedTuple):
 def quantised(weight: np.ndarray, bias: np.ndarray, bits: int) -> Linear:
     """Weights float32[outputs, inputs] as integers, a scale for every output, rounded to nearest."""
     limbs, limit = BITS[bits]
-    made = np.zeros((limbs, *weight.shape), np.int8)
+    integers = np.zeros((limbs, *weight.shape), np.int8)
     most = np.maximum(np.abs(weight).max(1), f4(1e-20))
     for start in range(0, len(weight), 4096):  # a copy of a part of it at a time
         rows = slice(start, start + 4096)
         q = np.rint(weight[rows] * (f4(limit) / most[rows])[:, None]).astype(np.int32)
         for limb in range(limbs - 1, 0, -1):
             high = (q + 128) >> 8
-            made[limb, rows] = q - (high << 8)
+            integers[limb, rows] = q - (high << 8)
             q = high
-        made[0, rows] = q
-    return Linear(made, most / f4(limit), bias)
+        integers[0, rows] = q
+    return Linear(integers, most / f4(limit), bias)
 
 
 class Network:
     """A model's layers, and the window whose keys and values it remembers."""
 
-    def __init__(self, made: Architecture, weights: Weights, bits: int, products: str | None = None) -> None:
-        self.made = made
-        context = made.context
+    def __init__(self, architecture: Architecture, weights: Weights, bits: int, products: str | None = None) -> None:
+        self.architecture = architecture
+        context = architecture.context
         self.embedding: Tensor = weights.embedding()
         self.embedding.floats()  # once, to see that all of it is finite
         self.positions = weights.positions()
-        self.layers = [self._layer(weights, layer, bits) for layer in range(made.layers)]
+        self.layers = [self._layer(weights, layer, bits) for layer in range(architecture.layers)]
         self.norm = weights.norm(None)
         head, bias = weights.head()
         self.head = quantised(head.floats(), bias, bits)
         weights.finish()
-        half = functions.rotations(
-            functions.inverse_frequencies(made.rotary, made.base, made.scaling) if made.rotary else [], context
-        )
-        self.cosines, self.sines = (table.reshape(context, made.rotary // 2) for table in half)
-        kind = made.activation
+        dims, frequencies = architecture.rotary, []
+        if dims:
+            frequencies = functions.inverse_frequencies(dims, architecture.base, architecture.scaling)
+        tables = functions.rotations(frequencies, context)
+        self.cosines, self.sines = (table.reshape(context, dims // 2) for table in tables)
+        kind = architecture.activation
         self.table = functions.normal() if kind == GELU else functions.sigmoid() if kind < RELU else np.zeros(2, f4)
         assert kind <= RELU2
-        self.tokens = np.zeros(0, np.int32)  # whose keys and values are known
-        longest = max(made.width, context, kernels.LANES) + 4
+        self.tokens = np.zeros(0, np.int32)  # whose keys and values are in the cache
+        longest = max(architecture.width, context, kernels.LANES) + 4
         self.work, self.steps = np.zeros((2, longest), f4), np.zeros(context + 4, np.int32)
         self._products = products
 
     def _layer(self, weights: Weights, layer: int, bits: int) -> Layer:
-        made = self.made
+        architecture = self.architecture
         linear = {which: quantised(*weights.linear(layer, which), bits) for which in ("qkv", "out", "up", "down")}
-        keys = np.zeros((made.shared, made.size, made.context), f4)
-        values = np.zeros((made.shared, made.context + 4, made.size), f4)
+        keys = np.zeros((architecture.shared, architecture.size, architecture.context), f4)
+        values = np.zeros((architecture.shared, architecture.context + 4, architecture.size), f4)
         return Layer(
             weights.norm(layer), linear["qkv"], linear["out"], weights.norm(layer, True), linear["up"], linear["down"],
             keys, values,
@@ -101,38 +102,38 @@ class Network:
         """
         alike = min(len(window), len(self.tokens))
         differs = np.flatnonzero(self.tokens[:alike] != window[:alike])
-        known = min(int(differs[0]) if len(differs) else alike, first)
-        self.tokens = self.tokens[:known]
-        found = np.zeros((len(window) - first, self.made.vocabulary), f4)
-        for start in range(known, len(window), ROWS):
+        alike = min(int(differs[0]) if len(differs) else alike, first)
+        self.tokens = self.tokens[:alike]
+        logits = np.zeros((len(window) - first, self.architecture.vocabulary), f4)
+        for start in range(alike, len(window), ROWS):
             part = window[start : start + ROWS]
             x = self._forward(part, start)
             self.tokens = np.concatenate((self.tokens, part)).astype(np.int32)
             if start + len(part) > first:
-                wanted = max(0, first - start)
-                self._head(x[wanted:], found[start + wanted - first : start + len(part) - first])
-        return found
+                skip = max(0, first - start)
+                self._head(x[skip:], logits[start + skip - first : start + len(part) - first])
+        return logits
 
     def _forward(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        made, rows = self.made, len(tokens)
+        architecture, rows = self.architecture, len(tokens)
         x = self.embedding.floats(tokens)
         if self.positions is not None:
             x = x + self.positions[start : start + rows]
-        q, scale = np.zeros((rows, made.width), np.int16), np.zeros(rows, f4)
-        attended = np.zeros((rows, made.heads * made.size), f4)
-        active = np.zeros((rows, made.hidden), f4)
+        q, scale = np.zeros((rows, architecture.width), np.int16), np.zeros(rows, f4)
+        attended = np.zeros((rows, architecture.heads * architecture.size), f4)
+        active = np.zeros((rows, architecture.hidden), f4)
         for layer in self.layers:
             self._norm(layer.norm, x, q, scale)
             qkv = self._multiply(q, scale, layer.qkv)
-            kernels.take_heads(qkv, self.cosines, self.sines, made.heads, start, layer.keys, layer.values)
-            kernels.attend(qkv, made.heads, start, layer.keys, layer.values, self.work, self.steps, attended)
+            kernels.take_heads(qkv, self.cosines, self.sines, architecture.heads, start, layer.keys, layer.values)
+            kernels.attend(qkv, architecture.heads, start, layer.keys, layer.values, self.work, self.steps, attended)
             y = self._multiply(*_integers(attended), layer.out)
-            if not made.parallel:
+            if not architecture.parallel:
                 kernels.add(x, y)
             self._norm(layer.norm2, x, q, scale)
             h = self._multiply(q, scale, layer.up)
-            kernels.activate(made.activation, self.table, made.gated, h, active)
-            if made.parallel:
+            kernels.activate(architecture.activation, self.table, architecture.gated, h, active)
+            if architecture.parallel:
                 kernels.add(x, y)
             kernels.add(x, self._multiply(*_integers(active), layer.down))
         return x
@@ -145,8 +146,8 @@ class Network:
             raise PriorError("the model's numbers grow beyond what can be computed; use another model")
 
     def _norm(self, norm: tuple[np.ndarray, np.ndarray], x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> None:
-        epsilon = f4(self.made.epsilon)
-        if self.made.rms:
+        epsilon = f4(self.architecture.epsilon)
+        if self.architecture.rms:
             kernels.rms_norm(x, norm[0], epsilon, self.work, q, scale)
         else:
             kernels.layer_norm(x, *norm, epsilon, self.work, q, scale)
@@ -178,9 +179,10 @@ class Unit:
 
         from ..codec.product import Products
 
-        chosen = Products(name)
-        self.torch, self.name, self.call = torch, chosen.backend, chosen.multiply
-        self.operand, self.result = (torch.from_numpy(np.zeros(0, t)).dtype for t in (chosen.operand, chosen.result))
+        products = Products(name)
+        self.torch, self.name, self.call = torch, products.backend, products.multiply
+        self.operand = torch.from_numpy(np.zeros(0, products.operand)).dtype
+        self.result = torch.from_numpy(np.zeros(0, products.result)).dtype
 
     def __call__(self, weight: np.ndarray, halves: np.ndarray) -> np.ndarray:
         """int32[limbs, outputs, rows] = weight · halves^T; weight: int8[limbs, outputs, inputs], halves in ±64.
@@ -191,18 +193,18 @@ class Unit:
         limbs, outputs, inputs = weight.shape
         left, right = torch.from_numpy(weight), torch.from_numpy(halves)
         if self.result == torch.int32:
-            found = torch.empty(limbs, outputs, len(halves), dtype=torch.int32)
+            sums = torch.empty(limbs, outputs, len(halves), dtype=torch.int32)
             for limb in range(limbs):
-                self.call(left[limb], right.t(), found[limb])
-            return found.numpy()
-        found = torch.zeros(limbs, outputs, len(halves), dtype=torch.int32)
+                self.call(left[limb], right.t(), sums[limb])
+            return sums.numpy()
+        sums = torch.zeros(limbs, outputs, len(halves), dtype=torch.int32)
         for start in range(0, inputs, DEPTH):
             part = slice(start, start + DEPTH)
             for limb in range(limbs):
                 out = torch.empty(outputs, len(halves), dtype=self.result)
                 self.call(left[limb, :, part].to(self.operand), right[:, part].to(self.operand).t(), out)
-                found[limb] += out.to(torch.int32)
-        return found.numpy()
+                sums[limb] += out.to(torch.int32)
+        return sums.numpy()
 
 
 def _integers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

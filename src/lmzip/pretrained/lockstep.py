@@ -32,13 +32,13 @@ RATE = 80  # of biases: so many 1024ths of the gradient
 
 
 class Context:
-    """What a pretrained model knows of the data: the tokens in its window, how often bytes had to be escaped, biases."""
+    """What a pretrained model holds of the data: the tokens in its window, how often bytes were escaped, biases."""
 
     def __init__(self, pretrained: Pretrained) -> None:
-        made = pretrained.made
-        self.start = made.start if made.start is not None else 0
-        self.unknown = made.unknown if made.unknown is not None else self.start
-        self.window = np.zeros(made.context, np.int32)
+        architecture = pretrained.architecture
+        self.start = architecture.start if architecture.start is not None else 0
+        self.unknown = architecture.unknown if architecture.unknown is not None else self.start
+        self.window = np.zeros(architecture.context, np.int32)
         self.count = np.zeros(1, np.int64)
         self.flags = np.zeros(0 if pretrained.table.complete else 2, np.int64)
         self.bias = np.zeros(len(pretrained.table.order) if pretrained.adapt else 0, np.int32)
@@ -63,7 +63,7 @@ class Context:
         self.count[0] += 1
 
     @property
-    def known(self) -> np.ndarray:
+    def tokens(self) -> np.ndarray:
         return self.window[: self.count[0]]
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -114,9 +114,9 @@ class PretrainedLockstep(Lockstep):
             self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
             context.watched[0] = at + self.segment
         kernels.accumulate(logits, order, context.bias, self._work, self._sums)
-        known = (None, None) if experts is None else (context.ends, experts.state)
+        parts = (None, None) if experts is None else (context.ends, experts.state)
         place, size, length = kernels.code_token(
-            self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *known, self.history, at, state,
+            self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *parts, self.history, at, state,
             message, decoding, self._numbers,
         )  # fmt: skip
         if len(context.bias) and place >= 0:
@@ -149,8 +149,8 @@ class TokenEncoding(Encoding):
         count = min(BATCH, len(self._ends) - first, context.make_room())
         places = self._places[first : first + count]
         ids = np.where(places >= 0, here.pretrained.table.order[places], context.unknown).astype(np.int32)
-        known = context.known
-        logits = here.network.logits(np.concatenate((known, ids[:-1])), len(known) - 1)
+        tokens = context.tokens
+        logits = here.network.logits(np.concatenate((tokens, ids[:-1])), len(tokens) - 1)
         at, stop = self._start + self.position, int(self._ends[first + count - 1])
         here.put(at, self._data[self.position : stop])
         self._make_room(stop - self.position)
@@ -171,8 +171,8 @@ class TokenDecoding(Decoding):
         goal = min(self.length, self.position + segments * here.segment)
         while self.position < goal:
             context.make_room()
-            known = context.known
-            logits = here.network.logits(known, len(known) - 1)
+            tokens = context.tokens
+            logits = here.network.logits(tokens, len(tokens) - 1)
             at = self._start + self.position
             size, length = here.code(logits[0], at, 0, self._state, self._message, True)
             self.nll += length

@@ -1,7 +1,7 @@
 """A directory of transformers as a prior: config.json, safetensors, tokenizer.json; no code is run, no pickle read.
 
-It is known by a digest of everything that bears on a prediction: the version of the arithmetic, the architecture, the
-table of tokens, every stored tensor, the precision of the weights and whether biases adapt. A header names that digest.
+A header names it by a digest of everything that bears on a prediction: the version of the arithmetic, the architecture,
+the table of tokens, every stored tensor, the precision of the weights and whether biases adapt.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ PIECE = 1 << 24
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelFiles:
     """A model's directory, read and checked, its weights not loaded."""
 
     path: Path
-    made: Architecture
+    architecture: Architecture
     table: Table
     tensors: dict[str, Tensor]
     identity: bytes
@@ -44,35 +44,35 @@ class Source:
 class Pretrained:
     """A directory with the options under which it predicts."""
 
-    source: Source
+    files: ModelFiles
     bits: int = 8
     adapt: bool = False
     rebuilt: None = None  # nobody can rebuild it from an archive
 
     @property
     def path(self) -> Path:
-        return self.source.path
+        return self.files.path
 
     @property
     def name(self) -> str:
         return self.path.resolve().name
 
     @property
-    def made(self) -> Architecture:
-        return self.source.made
+    def architecture(self) -> Architecture:
+        return self.files.architecture
 
     @property
     def table(self) -> Table:
-        return self.source.table
+        return self.files.table
 
     @property
     def size(self) -> int:
-        return self.source.size
+        return self.files.size
 
     @cached_property
     def digest(self) -> bytes:
         options = f"{FORMAT}\nbits {self.bits}\nadapt {int(self.adapt)}\n".encode()
-        return hashlib.blake2b(options + self.source.identity, digest_size=32).digest()
+        return hashlib.blake2b(options + self.files.identity, digest_size=32).digest()
 
     @cached_property
     def trie(self) -> Trie:
@@ -83,50 +83,52 @@ class Pretrained:
         """Cuts data into tokens; the sender's."""
         from .tokens import Tokens
 
-        return Tokens(self.table, self.trie, self.made.vocabulary, self.path)
+        return Tokens(self.table, self.trie, self.architecture.vocabulary, self.path)
 
     @property
     def parameters(self) -> int:
-        made = self.made
-        attention = made.width * made.size * (2 * made.heads + 2 * made.shared)
-        return made.layers * (attention + (2 + made.gated) * made.width * made.hidden) + made.vocabulary * made.width
+        sizes = self.architecture
+        attention = sizes.width * sizes.size * (2 * sizes.heads + 2 * sizes.shared)
+        layer = attention + (2 + sizes.gated) * sizes.width * sizes.hidden
+        return sizes.layers * layer + sizes.vocabulary * sizes.width
 
     @property
     def memory(self) -> int:
         """Bytes that coding with it takes, about, torch among them."""
-        made = self.made
-        cache = 8 * made.layers * made.shared * made.size * made.context
-        rows = 128 * 4 * (2 * made.vocabulary + 8 * made.width + 4 * made.hidden)
+        sizes = self.architecture
+        cache = 8 * sizes.layers * sizes.shared * sizes.size * sizes.context
+        rows = 128 * 4 * (2 * sizes.vocabulary + 8 * sizes.width + 4 * sizes.hidden)
         nodes = 17 * sum(map(len, self.table.tokens))
-        largest = 8 * max(made.vocabulary * made.width, (1 + made.gated) * made.width * made.hidden)
-        kept = (1 if self.bits == 8 else 2) * self.parameters + 20 * made.vocabulary
-        return 250_000_000 + kept + cache + rows + nodes + largest
+        largest = 8 * max(sizes.vocabulary * sizes.width, (1 + sizes.gated) * sizes.width * sizes.hidden)
+        weights = (1 if self.bits == 8 else 2) * self.parameters + 20 * sizes.vocabulary
+        return 250_000_000 + weights + cache + rows + nodes + largest
 
     @property
     def work(self) -> int:
         """Operations per byte, at the rate that limits.py assumes: as if every token were a single byte."""
-        made = self.made
-        attention = 2 * made.layers * made.heads * made.size * made.context
-        return self.parameters * (1 if self.bits == 8 else 2) + attention + 20 * made.vocabulary + 1_000_000
+        sizes = self.architecture
+        attention = 2 * sizes.layers * sizes.heads * sizes.size * sizes.context
+        return self.parameters * (1 if self.bits == 8 else 2) + attention + 20 * sizes.vocabulary + 1_000_000
 
     def header(self, experts: Any, frame_size: int, independent_frames: bool) -> Header:
         """The header of an archive that it predicts."""
         segment = 32
         try:
-            made = Header(
+            header = Header(
                 segment=segment, frame_size=max(segment, frame_size - frame_size % segment),
                 independent_frames=independent_frames, experts=experts, prior=self.digest,
             )  # fmt: skip
-            made.pack()
+            header.pack()
         except ValueError as error:
             raise UsageError(str(error)) from None
-        return made
+        return header
 
     def network(self, products: str | None = None) -> Any:
         """The network, its weights loaded and checked."""
         from .inference import Network
 
-        return Network(self.made, families.Weights(self.made, self.source.tensors, self.path), self.bits, products)
+        weights = families.Weights(self.architecture, self.files.tensors, self.path)
+        return Network(self.architecture, weights, self.bits, products)
 
     @cached_property
     def _networks(self) -> dict[str | None, Any]:
@@ -146,21 +148,22 @@ def is_model(path: Path) -> bool:
     return path.is_dir() and (path / "config.json").is_file()
 
 
-_sources: dict[tuple, Source] = {}
+_models: dict[tuple, ModelFiles] = {}
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> ModelFiles:
     """A model's directory, everything in it that matters hashed; raises PriorError if it is unsound or unsupported."""
     if not is_model(path):
         raise PriorError(f"{path} is no directory of transformers: it has no config.json")
-    made = families.architecture(path)
-    found = tensors.tensors(path)
-    files = sorted({tensor.path for tensor in found.values()} | {path / "config.json", path / table.FILE})
-    seen = tuple((str(file), *_stamp(file)) for file in files)
-    if seen not in _sources:
-        known = table.read(path, made.vocabulary)
-        _sources[seen] = Source(path, made, known, found, _identity(made, known, found), sum(n for _, n, _ in seen))
-    return _sources[seen]
+    architecture = families.architecture(path)
+    weights = tensors.tensors(path)
+    paths = sorted({tensor.path for tensor in weights.values()} | {path / "config.json", path / table.FILE})
+    stamps = tuple((str(file), *_stamp(file)) for file in paths)
+    if stamps not in _models:
+        tokens = table.read(path, architecture.vocabulary)
+        identity, size = _identity(architecture, tokens, weights), sum(n for _, n, _ in stamps)
+        _models[stamps] = ModelFiles(path, architecture, tokens, weights, identity, size)
+    return _models[stamps]
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -171,13 +174,13 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _identity(made: Architecture, known: Table, found: dict[str, Tensor]) -> bytes:
+def _identity(architecture: Architecture, tokens: Table, weights: dict[str, Tensor]) -> bytes:
     """Digest of the architecture, the table and every tensor's name, type, shape and bytes."""
-    state = hashlib.blake2b(json.dumps(asdict(made), sort_keys=True).encode() + b"\n", digest_size=32)
-    packed = known.packed()
+    state = hashlib.blake2b(json.dumps(asdict(architecture), sort_keys=True).encode() + b"\n", digest_size=32)
+    packed = tokens.packed()
     state.update(b"%d\n" % len(packed) + packed)
-    for name in sorted(found):
-        tensor = found[name]
+    for name in sorted(weights):
+        tensor = weights[name]
         state.update(f"{name} {tensor.kind} {tensor.shape}\n".encode())
         raw = tensor.raw
         for start in range(0, len(raw), PIECE):
@@ -185,21 +188,21 @@ def _identity(made: Architecture, known: Table, found: dict[str, Tensor]) -> byt
     return state.digest()
 
 
-def of(path: Path, bits: int = 8, adapt: str = "none") -> Pretrained:
+def open_model(path: Path, bits: int = 8, adapt: str = "none") -> Pretrained:
     """The model of a directory, with options of encode."""
     return Pretrained(read(path), bits, adapt == "head")
 
 
-def variants(source: Source) -> Iterator[Pretrained]:
+def variants(files: ModelFiles) -> Iterator[Pretrained]:
     """The model under all options there are."""
     from .inference import BITS
 
     for bits in BITS:
         for adapt in (False, True):
-            yield Pretrained(source, bits, adapt)
+            yield Pretrained(files, bits, adapt)
 
 
-def find(wanted: bytes, places: list[Path]) -> Pretrained | None:
+def find(digest: bytes, places: list[Path]) -> Pretrained | None:
     """The model of this digest among directories, and directories in them."""
     for place in places:
         if not place.is_dir():
@@ -208,10 +211,10 @@ def find(wanted: bytes, places: list[Path]) -> Pretrained | None:
             if not is_model(path):
                 continue
             try:
-                source = read(path)
+                files = read(path)
             except PriorError:
                 continue
-            for pretrained in variants(source):
-                if pretrained.digest == wanted:
+            for pretrained in variants(files):
+                if pretrained.digest == digest:
                     return pretrained
     return None

@@ -1,6 +1,6 @@
 """From token ids to bytes: our own table, read from tokenizer.json, part of a model's digest; no tokenizer decodes.
 
-Three ways in which vocabularies spell bytes are known:
+Three ways in which vocabularies spell bytes are understood:
 
 - byte level (GPT-2, Llama 3, Qwen2): every byte is one of 256 letters;
 - SentencePiece (Llama 2, Metaspace): ▁ is a space, and with byte fallback <0xNN> is a byte;
@@ -79,8 +79,8 @@ def byte_letters() -> dict[str, int]:
 def _types(node: Any) -> set[str]:
     """Every `type` in a part of tokenizer.json."""
     if isinstance(node, dict):
-        found = {node["type"]} if isinstance(node.get("type"), str) else set()
-        return found.union(*(_types(value) for value in node.values()))
+        types = {node["type"]} if isinstance(node.get("type"), str) else set()
+        return types.union(*(_types(value) for value in node.values()))
     if isinstance(node, list):
         return set().union(*map(_types, node))
     return set()
@@ -123,7 +123,7 @@ def _table(content: dict[str, Any], vocabulary: int, path: Path) -> Table:
     unknown = model.get("unk_token"), model.get("unk_id")
     letters, prefix = byte_letters(), model.get("continuing_subword_prefix") or "##"
     fallback = bool(model.get("byte_fallback")) or "ByteFallback" in parts
-    found: dict[bytes, tuple[bool, int]] = {}
+    identities: dict[bytes, tuple[bool, int]] = {}
     for identity, piece in pieces.items():
         if type(identity) is not int or not isinstance(piece, str):
             raise PriorError(f"{path}: its vocabulary makes no sense")
@@ -148,10 +148,10 @@ def _table(content: dict[str, Any], vocabulary: int, path: Path) -> Table:
             token = piece.replace("▁", " ").encode("utf-8", "surrogatepass")
         if not 0 < len(token) <= LONGEST:
             continue
-        if token not in found or (is_byte, identity) < found[token]:
-            found[token] = (is_byte, identity)
-    if not found:
+        if token not in identities or (is_byte, identity) < identities[token]:
+            identities[token] = (is_byte, identity)
+    if not identities:
         raise PriorError(f"{path}: no token of it stands for bytes")
-    tokens = sorted(found)
-    order = np.array([found[token][1] for token in tokens], np.int32)
-    return Table(tokens, order, all(bytes([b]) in found for b in range(256)), kind)
+    tokens = sorted(identities)
+    order = np.array([identities[token][1] for token in tokens], np.int32)
+    return Table(tokens, order, all(bytes([b]) in identities for b in range(256)), kind)

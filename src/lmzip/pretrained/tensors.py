@@ -77,15 +77,15 @@ def tensors(folder: Path) -> dict[str, Tensor]:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth"))
         why = "only pickles, which could run code and are not opened" if pickled else "no weights"
         raise PriorError(f"{folder} holds {why}; save the model as safetensors: model.save_pretrained(DIR)")
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     for name in files:
         for tensor in _tensors_of(folder / name):
-            if tensor.name in found:
+            if tensor.name in result:
                 raise PriorError(f"{folder}: {tensor.name} is there twice")
-            found[tensor.name] = tensor
-    if len(found) > TENSORS_LIMIT:
+            result[tensor.name] = tensor
+    if len(result) > TENSORS_LIMIT:
         raise PriorError(f"{folder} holds more tensors than any model here")
-    return found
+    return result
 
 
 @contextmanager

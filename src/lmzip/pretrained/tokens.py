@@ -44,8 +44,8 @@ class Tokens:
                 self._stretch(stretch, data[start:stop], places)
                 done, at = stop, match.end()
         self._greedy(data, done, len(data), places)
-        found = np.array(places, np.int32)
-        return found, np.cumsum(np.where(found < 0, 1, self.lengths[found]), dtype=np.int64)
+        cuts = np.array(places, np.int32)
+        return cuts, np.cumsum(np.where(cuts < 0, 1, self.lengths[cuts]), dtype=np.int64)
 
     def _stretch(self, text: str, data: bytes, places: list[int]) -> None:
         """Tokens of valid text."""

@@ -278,21 +278,21 @@ def _info(args: argparse.Namespace) -> None:
 
 def _pretrained_info(args: argparse.Namespace) -> None:
     """What a directory of transformers holds, loaded and checked: what is not supported is refused."""
-    from ..pretrained.model import of
+    from ..pretrained.model import open_model
 
-    found = of(Path(args.prior))
+    found = open_model(Path(args.prior))
     found.network()
-    made, table = found.made, found.table
+    sizes, table = found.architecture, found.table
     rows = {
         "digest": f"{found.digest.hex()}, with 8 bits and no adaptation",
         "stored": f"{found.size:,} bytes",
-        "model": f"{made.family}, {found.parameters:,} parameters in {made.layers} layers, {made.width} wide",
-        "window": f"{made.context:,} tokens of the model's {made.positions:,}",
-        "tokens": f"{len(table.tokens):,} of {made.vocabulary:,} ids, {table.kind}"
+        "model": f"{sizes.family}, {found.parameters:,} parameters in {sizes.layers} layers, {sizes.width} wide",
+        "window": f"{sizes.context:,} tokens of the model's {sizes.positions:,}",
+        "tokens": f"{len(table.tokens):,} of {sizes.vocabulary:,} ids, {table.kind}"
         + ("" if table.complete else "; bytes that are no tokens are escaped"),
     }
     if args.json:
-        print(json.dumps({"path": str(found.path), "stored": found.size, "digest": found.digest.hex()} | asdict(made)))
+        print(json.dumps({"path": str(found.path), "stored": found.size, "digest": found.digest.hex()} | asdict(sizes)))
         return
     print("\n".join(f"{name:<10}{value}" for name, value in rows.items()))
 
@@ -330,11 +330,11 @@ def choose(args: argparse.Namespace, name: str, open_: Any) -> store.Prior | Pre
 
 def _pretrained(args: argparse.Namespace) -> Pretrained:
     """The model of transformers in the directory --prior, its place known to the engine."""
-    from ..pretrained.model import of
+    from ..pretrained.model import open_model
 
     if args.seed is not None or args.replay is not None:
         raise UsageError("a model of transformers has no --seed and is not trained by --replay; leave them out")
-    found = of(Path(args.prior), args.prior_bits or 8, args.adapt or "none")
+    found = open_model(Path(args.prior), args.prior_bits or 8, args.adapt or "none")
     engine.set_prior_path(f"{found.path}{os.pathsep}{args.prior_path}")
     return found
 
