@@ -86,7 +86,7 @@ class Output:
         flags |= os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
         file = os.fdopen(os.open(self.part, flags, 0o600), "r+b")
         with contextlib.suppress(ImportError):
-            import fcntl
+            import fcntl  # platform: not on Windows
 
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,9 +15,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import engine, limits, pack, presets
+from . import limits, pack, presets
 from .codec.message import NLL_BITS, Header
-from .sender import is_incompressible, read_block
+from .frames import is_incompressible, read_block
+from .predictor import completed
+from .session import Session
 
 PIECE, PIECES = 1 << 14, 16  # bytes of a piece of the sample, and how many at most
 ORDER = (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15)  # so that the first few are spread as well as all are
@@ -108,16 +110,18 @@ def pieces(source: BinaryIO, length: int) -> list[bytes]:
         source.seek(place)
 
 
-def sample(source: BinaryIO, length: int, clock: Callable[[], float] = time.perf_counter) -> Sample:
+def sample(
+    source: BinaryIO, length: int, session: Session, clock: Callable[[], float] = time.perf_counter
+) -> Sample:
     """Code pieces of the source; takes a few seconds, and compiles the kernels of `fast` on a machine's first use.
 
     `clock` gives the seconds that a byte takes: of the wall, unless it is to be compared on a busy machine.
     """
     parts = pieces(source, length)
-    predictor = engine.lockstep(presets.header("fast"))
+    predictor = session.lockstep(presets.header("fast"))
     begin = predictor.encode(np.zeros(256, np.uint8))  # loads the kernels, which is no part of the pace
     begin.advance()
-    predictor = engine.lockstep(predictor.header)
+    predictor = session.lockstep(predictor.header)
     coded, early, seconds, timed = 0.0, 0.0, 0.0, 0
     for index, part in enumerate(parts):
         data = np.frombuffer(part, np.uint8)
@@ -127,7 +131,7 @@ def sample(source: BinaryIO, length: int, clock: Callable[[], float] = time.perf
         else:
             encoding = predictor.encode(data)
             start = clock()
-            engine.completed(encoding)
+            completed(encoding)
             seconds += clock() - start
             coded += encoding.nll / (8 << NLL_BITS)
             timed += len(data)
@@ -151,7 +155,7 @@ def estimate(preset: str, header: Header, found: Sample, code: bool = True, proc
         archive=round(transcript + fixed),
         error=round(transcript * error),
         seconds=relation.start + found.length * found.pace * relation.seconds / processes,
-        memory=processes * limits.memory(header, round(learnt)),
+        memory=processes * limits.Cost(header).memory(round(learnt)),
     )
 
 

@@ -44,7 +44,7 @@ class Bar(Watch):
 
     def begin(self, total: int | None, done: int = 0) -> None:
         if self.show:
-            from tqdm import tqdm
+            from tqdm import tqdm  # start-up: only a terminal shows a bar
 
             self.bar = tqdm(
                 total=total, initial=done, desc=self.name, unit="B", unit_scale=True, file=sys.stderr, leave=False

@@ -93,7 +93,7 @@ class Session:
 
     def predictor(self, header: Header) -> Predictor:
         """A predictor at its beginning that comes into being when a frame is first coded."""
-        return _Deferred(self, header)
+        return DeferredPredictor(self, header)
 
     def lockstep(self, header: Header) -> Any:
         """A predictor at its beginning: where its prior ends, if the header names one.
@@ -110,7 +110,8 @@ class Session:
         except MemoryError:
             raise _no_memory() from None
         except ImportError as error:
-            raise LimitError(f"can't load what computes: {error}; is there enough memory, and is it installed?") from error
+            remedy = "is there enough memory, and is it installed?"
+            raise LimitError(f"can't load what computes: {error}; {remedy}") from error
         except RuntimeError as error:
             if "memory" in str(error) or "allocate" in str(error):
                 raise _no_memory() from None
@@ -122,10 +123,7 @@ class Session:
         """A predictor of our own that knows nothing yet, whatever prior the header names."""
         older = header.format_version != VERSION
         two_threads = not older and self.threads > 1 and header.model is not None and header.experts is not None
-        if older:
-            kind = released.part(header.format_version, "cache").load_lockstep()
-        else:
-            kind = lockstep_class(two_threads)
+        kind = released.part(header.format_version, "cache").load_lockstep() if older else lockstep_class(two_threads)
         options = {}
         if header.model is not None:
             self.load_torch(max(1, self.threads - two_threads) if _is_large(header) else 1)
@@ -201,7 +199,7 @@ def _no_memory() -> LimitError:
     return LimitError("there is not enough memory for these settings; choose a smaller preset, or free some")
 
 
-class _Deferred:
+class DeferredPredictor:
     """A predictor that comes into being when a frame is first coded: stored frames alone never need one."""
 
     def __init__(self, session: Session, header: Header) -> None:
@@ -214,9 +212,10 @@ class _Deferred:
         if self._predictor is None and len(data) + len(self._skipped) <= HELD:
             self._skipped += data.tobytes()
         else:
-            self._get().skip(data)
+            self.whole().skip(data)
 
-    def _get(self) -> Any:
+    def whole(self) -> Any:
+        """The predictor, which comes into being now if it has not yet."""
         if self._predictor is None:
             self._predictor = self.session.lockstep(self.header)
             if self._skipped:
@@ -225,4 +224,4 @@ class _Deferred:
         return self._predictor
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._get(), name)
+        return getattr(self.whole(), name)

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import engine
 from ..codec.experts import MIX, Experts, _code_segment
 from ..codec.learner import RATE, Learner, train
 from ..codec.lockstep import Decoding, Lockstep
+from ..predictor import completed
 from ..codec.message import Header
 from ..codec.model import Cache, Model, forward
 from ..codec.product import Products
@@ -182,13 +182,13 @@ def bench(
 
 def code(state: Lockstep, data: bytes) -> tuple[bytes, int]:
     """The transcript of one frame, and its code length in 2^-20 bit."""
-    encoding = engine.completed(state.encode(np.frombuffer(data, np.uint8)))
+    encoding = completed(state.encode(np.frombuffer(data, np.uint8)))
     return encoding.finish(), encoding.nll
 
 
 def decode(state: Lockstep, transcript: bytes, length: int) -> bytes:
     """What a transcript stands for, by a predictor at its beginning."""
-    return engine.completed(state.decode(np.frombuffer(transcript, np.uint8), length)).finish().tobytes()
+    return completed(state.decode(np.frombuffer(transcript, np.uint8), length)).finish().tobytes()
 
 
 def lengths_by_distance(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..codec.message import Header
 from ..prior.worth import bits
+from ..session import Session
 
 # Bit k of ExpertSettings.contexts, see codec/experts.py
 NAMES = (
@@ -45,7 +46,9 @@ NAMES = (
 )
 
 
-def worth(data: bytes, header: Header, look: Callable[[str], None] = lambda name: None) -> dict[str, Any]:
+def worth(
+    data: bytes, header: Header, session: Session, look: Callable[[str], None] = lambda name: None
+) -> dict[str, Any]:
     """Code lengths in bits of `data` by the experts alone, without each context in use, and with no other.
 
     What is left in every case are order 0, the match model and the mixer; the language model, which would take most of
@@ -57,7 +60,7 @@ def worth(data: bytes, header: Header, look: Callable[[str], None] = lambda name
     def with_only(contexts: int) -> float:
         assert header.experts is not None
         settings = replace(header.experts, contexts=contexts)
-        return bits(replace(header, model=None, replay=0, prior=None, segment=256, experts=settings), [data])
+        return bits(replace(header, model=None, replay=0, prior=None, segment=256, experts=settings), [data], session)
 
     look("all contexts")
     whole = with_only(used)

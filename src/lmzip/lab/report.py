@@ -17,6 +17,7 @@ import numpy as np
 
 from ..codec.message import Header
 from ..progress import Watch
+from ..session import Session
 from . import contexts, peers
 from .trace import PARTS, UNIT, Trace, trace
 
@@ -31,6 +32,7 @@ def measure(
     path: Path,
     data: bytes,
     header: Header,
+    session: Session,
     *,
     sample: int = 1 << 16,
     commands: Sequence[tuple[str, str]] = (),
@@ -45,7 +47,7 @@ def measure(
     done next. The archive itself goes to `sink`.
     """
     look("coding")
-    traced = trace(data, header, code=code, watch=watch, sink=sink)
+    traced = trace(data, header, session, code=code, watch=watch, sink=sink)
     assert traced.ledger is not None
     result: dict[str, Any] = {
         "name": path.name,
@@ -63,7 +65,7 @@ def measure(
     }
     if header.experts is not None and sample and data:
         look(f"what each context is worth to the first {min(sample, len(data)):,} bytes")
-        result["contexts"] = contexts.worth(data[:sample], header)
+        result["contexts"] = contexts.worth(data[:sample], header, session)
     look("other compressors")
     result["peers"] = peers.sizes(data, list(commands))
     return result

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import engine
 from ..codec import coder, experts, lockstep, mixed, mixer, model, rng
 from ..codec.kernel import inline
 from ..codec.message import VERSION
 from ..errors import UsageError
+from ..predictor import completed
 from .notes import PATHS, STATE, again, kernel
 
 _HEAT = np.uint64(STATE)  # where a decoder's state keeps the temperature, in percent
@@ -115,4 +115,4 @@ def sample(state: Any, length: int, seed: int = 0, temperature: float = 1.0) -> 
         raise UsageError("several streams are sampled at temperature 1 only; leave the option out")
     else:
         decoding = Tempered(state, bits, length, temperature)
-    return bytes(engine.completed(decoding).data)
+    return bytes(completed(decoding).data)

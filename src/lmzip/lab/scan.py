@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import engine
 from ..codec.message import NLL_BITS, Header
 from ..codec.settings import ModelSettings
 from ..errors import UsageError
 from ..ledger import shares
 from ..presets import EXPERTS
+from ..session import Session
 from . import provenance
 
 BLOCK = 1 << 10  # bytes whose cost a run records together
@@ -147,7 +147,11 @@ def lengths(length: int) -> list[int]:
 
 
 def measure(
-    data: Data, setting: Setting, tasks: bool = False, tick: Callable[[int, float], None] = lambda *_: None
+    data: Data,
+    setting: Setting,
+    session: Session,
+    tasks: bool = False,
+    tick: Callable[[int, float], None] = lambda *_: None,
 ) -> dict:
     """One run: the cost of every block in bits, of the mix and its parts if there are experts; probes at each length.
 
@@ -155,10 +159,10 @@ def measure(
     """
     from .task import aside, code_length, examine
 
-    warm = engine.lockstep(setting.header()).encode(data.scanned[: 2 * setting.segment])
+    warm = session.lockstep(setting.header()).encode(data.scanned[: 2 * setting.segment])
     warm.advance(2)  # loads the kernels, which is no part of the time
     del warm
-    state = engine.lockstep(setting.header())
+    state = session.lockstep(setting.header())
     curves: dict[str, list[int]] = {}
     probes: list[dict[str, Any]] = []
     spent, start = 0.0, 0
@@ -202,6 +206,7 @@ def run(
     data: Data,
     setting: Setting,
     folder: Path,
+    session: Session,
     tasks: bool = False,
     tick: Callable[[int, float], None] = lambda *_: None,
 ) -> dict:
@@ -218,7 +223,7 @@ def run(
         },
         "setting": asdict(setting),
         "block": BLOCK,
-        **measure(data, setting, tasks, tick),
+        **measure(data, setting, session, tasks, tick),
         "about": provenance.about(["lmzip", "scan"]),
     }
     folder.mkdir(parents=True, exist_ok=True)

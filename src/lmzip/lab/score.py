@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import engine
 from ..codec import lockstep
 from ..codec.message import NLL_BITS, Header
 from ..errors import FileError
+from ..predictor import completed
+from ..session import Session
 
 BY_ROW = ("model.tables", "learner.squares")  # [orders, rows, …]
 
@@ -24,9 +25,9 @@ BY_ROW = ("model.tables", "learner.squares")  # [orders, rows, …]
 class Scorer:
     """A predictor that forgets each text before the next."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, session: Session) -> None:
         self.header = header
-        self.state = engine.lockstep(header)
+        self.state = session.lockstep(header)
         named = self.state.arrays()
         by_row = BY_ROW if header.replay == 0 else ()  # replay touches rows that no segment of the text names
         self._rows = [named[name] for name in by_row if name in named]
@@ -43,7 +44,7 @@ class Scorer:
         before = here.take(begin, min(len(data), len(here.history))) if hasattr(here, "history") else None
         for start in range(0, len(data), size):
             block = np.frombuffer(data, np.uint8)[start : start + size]
-            total += engine.completed(_Kept(self, block) if self._rows else here.encode(block)).nll
+            total += completed(_Kept(self, block) if self._rows else here.encode(block)).nll
         if before is not None:
             here.put(begin, before)
         self._reset()

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import engine
 from ..codec.message import NLL_BITS
 from ..codec.symbols import FREQUENCY_BITS
+from ..predictor import completed
 
 LETTERS = np.frombuffer(string.ascii_lowercase.encode(), np.uint8)
 TRIALS = 48  # of each task
@@ -62,7 +62,7 @@ def aside(state: Any, frozen: bool = False) -> Iterator[Any]:
 
 def code_length(state: Any, text: np.ndarray) -> float:
     """Bits that the predictor takes for a text, as the next of what it codes."""
-    return engine.completed(state.encode(text)).nll / (1 << NLL_BITS)
+    return completed(state.encode(text)).nll / (1 << NLL_BITS)
 
 
 def byte_costs(state: Any, text: np.ndarray) -> np.ndarray:

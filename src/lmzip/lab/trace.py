@@ -14,14 +14,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import engine, pack
+from .. import pack
 from ..codec import coder, lockstep
 from ..codec.message import CODED, NLL_BITS, Header
 from ..codec.mixer import BITS
 from ..codec.symbols import FREQUENCY_BITS
 from ..ledger import Ledger
 from ..progress import Watch
-from ..sender import Coded, Sender
+from ..frames import Coded
+from ..sender import Sender
+from ..session import DeferredPredictor, Session
 from . import notes
 
 UNIT = 1 / (1 << NLL_BITS)  # bits: what code lengths are counted in
@@ -172,25 +174,27 @@ class Noting(lockstep.Encoding):
         self.trace.model.add(sure, likeliest == self.lockstep.take(at, len(frequencies)))
 
 
-class _Predictor(engine.Predictor):
+class _Predictor(DeferredPredictor):
     """A predictor whose encodings take notes."""
 
-    def __init__(self, header: Header, trace: Trace) -> None:
-        super().__init__(header)
+    def __init__(self, session: Session, header: Header, trace: Trace) -> None:
+        super().__init__(session, header)
         self.trace = trace
         self.encoding: Noting | None = None
 
     def encode(self, data: np.ndarray) -> Noting:
-        self.encoding = Noting(self._get(), data, self.trace)
+        self.encoding = Noting(self.whole(), data, self.trace)
         return self.encoding
 
 
 class _Sender(Sender):
     """A sender that tells the trace of every frame."""
 
-    def __init__(self, sink: BinaryIO, header: Header, code: bytes, watch: Watch, trace: Trace) -> None:
-        super().__init__(sink, header, code, watch)
-        self.state: Any = _Predictor(header, trace)
+    def __init__(
+        self, sink: BinaryIO, header: Header, code: bytes, watch: Watch, trace: Trace, session: Session
+    ) -> None:
+        super().__init__(sink, header, code, watch, session=session)
+        self.predictor: Any = _Predictor(session, header, trace)
         self.trace = trace
 
     def add(self, coded: Coded) -> None:
@@ -198,7 +202,7 @@ class _Sender(Sender):
         frame = coded.frame
         costs = np.zeros((frame.length, len(PARTS)), np.uint32)
         if frame.kind == CODED:
-            costs = self.state.encoding.costs
+            costs = self.predictor.encoding.costs
         else:  # bytes that are stored cost 8 bits each; of one that is repeated, the first
             costs[: frame.size] = 8 << NLL_BITS
         self.trace.frames.append(costs)
@@ -239,6 +243,7 @@ class Trace:
 def trace(
     data: bytes,
     header: Header,
+    session: Session,
     *,
     probes: int = 256,
     code: bool = True,
@@ -255,6 +260,6 @@ def trace(
     if header.model is not None and probes:
         length = max(2 * header.model.window, header.segment)
         result.probe = Probe(max(header.segment, len(data) // probes), length)
-    sender = _Sender(sink or io.BytesIO(), header, pack.code(header) if code else b"", watch or Watch(), result)
+    sender = _Sender(sink or io.BytesIO(), header, pack.code(header) if code else b"", watch or Watch(), result, session)
     result.ledger = sender.run(io.BytesIO(data))
     return result

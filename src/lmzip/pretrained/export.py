@@ -21,11 +21,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from .. import engine
-from ..codec.message import Header
 from ..codec.symbols import FREQUENCY_BITS
 from ..errors import PriorError
 from ..prior import store
+from ..session import Session
 from .table import FILE, byte_letters
 from .tensors import SINGLE
 
@@ -33,8 +32,8 @@ MODEL_TYPE = "lmzip"
 
 
 def export(prior: store.Prior, folder: Path) -> None:
-    """Write a prior as a directory."""
-    header = prior.header
+    """Write a prior as a directory. Raises PriorError where it has no language model, OSError."""
+    header = prior.settings
     if header.model is None:
         raise PriorError(f"prior {prior.name} has no language model, only experts; train one with --preset default")
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +76,7 @@ class LmzipForCausalLM(PreTrainedModel):
         super().__init__(config)
         if prior is None:
             raise PriorError("its weights are a prior's: LmzipForCausalLM.from_pretrained(DIR)")
-        self.prior = prior
+        self.prior, self.session = prior, Session()
         self.scale = torch.nn.Parameter(torch.ones(1), requires_grad=False)  # transformers asks for a parameter
 
     @classmethod
@@ -90,17 +89,16 @@ class LmzipForCausalLM(PreTrainedModel):
 
     def forward(self, input_ids: torch.Tensor, **unused: Any) -> CausalLMOutput:
         """input_ids: bytes, [B, n]; logits: float32[B, n, 256]."""
-        rows = [predictions(self.prior, row.numpy().astype(np.uint8)) for row in input_ids.cpu()]
+        rows = [predictions(self.prior, self.session, row.numpy().astype(np.uint8)) for row in input_ids.cpu()]
         return CausalLMOutput(
             logits=torch.from_numpy(np.log(np.stack(rows) / (1 << FREQUENCY_BITS)).astype(np.float32))
         )
 
 
-def predictions(prior: store.Prior, data: np.ndarray) -> np.ndarray:
+def predictions(prior: store.Prior, session: Session, data: np.ndarray) -> np.ndarray:
     """Frequencies of the byte behind each byte of uint8[n], without learning from them, uint32[n, 256]."""
-    engine.set_prior_path(f"{prior.path}{os.pathsep}{engine.prior_path()}")
-    header: Header = replace(store.header(prior, 1 << 20, False), experts=prior.header.experts)
-    state = engine.lockstep(header)
+    session.remember(prior)
+    state = session.lockstep(prior.archive_header(1 << 20))
     model, at, rows = state.model, state.position, []
     begin = np.zeros(1, np.int64)  # what the corpus ends with is the context of the first bytes
     for start in range(0, len(data) + 1, state.segment):

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import PriorError
-from .kernels import GELU, GELU_NEW, QUICK_GELU, RELU, RELU2, SILU
+from .activations import GELU, GELU_NEW, QUICK_GELU, RELU, RELU2, SILU
 from .tensors import Tensor, load_json
 
 CONTEXT = 2048  # tokens a window holds at most
+BITS = {8: (1, 127), 12: (2, 2047), 16: (2, 127 * 256)}  # of weights: limbs, and the largest integer
 ACTIVATIONS = {
     **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), GELU_NEW),
     **dict.fromkeys(("gelu", "gelu_python"), GELU),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import decimal
 from fractions import Fraction
 from functools import cache
+from math import isqrt
 
 import numpy as np
 
@@ -53,8 +54,6 @@ def normal() -> np.ndarray:
 
     1/2 + (x - x³/6 + x⁵/40 - …) / √(2π); the terms reach e^32, so 160 bits leave more than 100.
     """
-    from math import isqrt
-
     root = isqrt(2 * PI << FRACTION)
     values = []
     for i in range(NORMAL_REACH * STEPS + 1):

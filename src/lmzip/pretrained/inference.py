@@ -13,14 +13,14 @@ import numpy as np
 
 from ..errors import PriorError
 from . import functions, kernels
-from .families import Architecture, Weights
-from .kernels import GELU, RELU, RELU2, f4
+from .families import BITS, Architecture, Weights
+from .activations import GELU, RELU, RELU2
+from .kernels import f4
 from .tensors import Tensor
 
 FEW = 8  # rows up to which kernels multiply
 ROWS = 128  # most rows at once
 DEPTH = 1920  # 128 * 64 * DEPTH < 2^24
-BITS = {8: (1, 127), 12: (2, 2047), 16: (2, 127 * 256)}  # of weights: limbs, and the largest integer
 
 
 class Linear(NamedTuple):
@@ -175,9 +175,9 @@ class Unit:
     """Exact products of integer matrices by a backend of codec/product.py, the fastest if none is named."""
 
     def __init__(self, name: str | None) -> None:
-        import torch
+        import torch  # start-up: loaded when the first product is computed
 
-        from ..codec.product import Products
+        from ..codec.product import Products  # start-up: loads torch
 
         products = Products(name)
         self.torch, self.name, self.call = torch, products.backend, products.multiply

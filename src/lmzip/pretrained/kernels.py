@@ -34,13 +34,14 @@ from ..codec.experts import _MATCHED, _POINTER, _RECENT, MIX, MODEL, _fold, code
 from ..codec.kernel import heapless, inline, kernel
 from ..codec.mixer import BITS, LIMIT, adapt, mix, squash, stretch, train
 from ..codec.symbols import FREQUENCY_BITS
+from .activations import GELU, GELU_NEW, QUICK_GELU, RELU2, SILU
 from .functions import NORMAL_REACH, SIGMOID_REACH, STEPS
 
 ACTIVATION = f4(8191)  # limit of quantised activations: two limbs of ±64 * 128 and ±64
 BLOCK = 2048
 LANES = 16  # of ordered sums
 TILE = 16
-GELU_NEW, GELU, SILU, QUICK_GELU, RELU, RELU2 = range(6)
+
 _HUGE = f4(1e30)
 _STEPS, _SIGMOID_REACH, _NORMAL_REACH = f4(STEPS), f4(SIGMOID_REACH), f4(NORMAL_REACH)
 _FAR, _LINEAR, _CUBIC, _QUICK = f4(64), f4(1.5957691216057308), f4(0.07135481282553216), f4(1.702)

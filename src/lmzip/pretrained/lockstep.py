@@ -10,10 +10,12 @@ A window holds `context` tokens at most. When it is full the older half goes, an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..codec.experts import Experts
 from ..codec.lockstep import Decoding, Encoding, Lockstep
 from ..codec.message import Header
 from . import kernels
@@ -77,18 +79,12 @@ class PretrainedLockstep(Lockstep):
     """A Lockstep whose model is a pretrained one; the same interface."""
 
     def __init__(self, header: Header, pretrained: Pretrained, network: Network) -> None:
-        from ..codec.experts import Experts
-        from ..codec.lockstep import HISTORY_BITS
-
         if header.streams != 1 or header.model is not None or header.replay:
             raise ValueError("a pretrained model codes a single stream, alone or with experts")
-        self.header, self.streams, self.segment = header, 1, header.segment
-        self.history = np.zeros(1 << HISTORY_BITS, np.uint8)
-        self._position = np.zeros(1, np.int64)
+        super().__init__(replace(header, experts=None))  # they are made below, with inputs for a model
+        self.header = header
         self.pretrained, self.network = pretrained, network
-        self.learner = None
         self.context = self.model = Context(pretrained)  # type: ignore[assignment]
-        self.experts = None
         if header.experts is not None:
             self.experts = Experts(header.experts, True)
             weights = self.experts.state.weights

@@ -83,7 +83,7 @@ class Tokens:
 def _tokenizer(folder: Path) -> Any:
     """The fast tokenizer of a directory, or None if this machine's library can't read it."""
     try:
-        from tokenizers import Tokenizer
+        from tokenizers import Tokenizer  # extra: comes with transformers, and is not needed
     except ImportError:
         return None
     try:
