@@ -16,19 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from lmzip import engine, presets
+from lmzip import presets
 from lmzip.codec.message import NLL_BITS, Header
 from lmzip.lab.contexts import NAMES
 from lmzip.ledger import shares
+from lmzip.predictor import completed
+from lmzip.session import Session
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 
 
 def code_lengths(header: Header, data: bytes) -> dict[str, int]:
     """Bytes, rounded, of the mix and its parts, by the ledger's names."""
-    state = engine.lockstep(header)
+    state = Session().lockstep(header)
     for start in range(0, len(data), header.frame_size):
-        engine.completed(state.encode(np.frombuffer(data[start : start + header.frame_size], np.uint8)))
+        completed(state.encode(np.frombuffer(data[start : start + header.frame_size], np.uint8)))
     return {name: round(value / (8 << NLL_BITS)) for name, value in shares(state).items()}
 
 

@@ -14,14 +14,15 @@ import time
 from pathlib import Path
 from statistics import mean, median
 
-from lmzip import engine, plan, presets
+from lmzip import plan, presets
+from lmzip.session import Session
 
 
 def compare(path: Path, runs: dict[str, dict]) -> list[dict]:
     """For each preset measured on this file: estimate and figure of bytes and of CPU seconds to encode."""
     length = path.stat().st_size
     with open(path, "rb") as source:
-        found = plan.sample(source, length, time.process_time)
+        found = plan.sample(source, length, Session(), time.process_time)
     rows = []
     for preset, run in runs.items():
         one = plan.estimate(preset, presets.header(preset), found)
@@ -74,7 +75,6 @@ def main() -> None:
                 if hashlib.sha256(path.read_bytes()).hexdigest() != result["files"][run["file"]]["sha256"]:
                     parser.error(f"{path} is not the file that was measured")
                 measured.setdefault(run["file"], {})[preset] = run
-    engine.set_threads(1)
     print(table([row for name, runs in measured.items() for row in compare(arguments.corpus / name, runs)]))
 
 

@@ -10,6 +10,9 @@ import math
 import time
 from pathlib import Path
 
+from lmzip.predictor import completed
+from lmzip.session import Session
+
 
 def train_tokenizer(text: str, size: int, folder: Path) -> None:
     """A byte-level BPE of `size` tokens, as tokenizer.json."""
@@ -81,7 +84,7 @@ def bits(args: argparse.Namespace) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from lmzip import engine, presets
+    from lmzip import presets
     from lmzip.pretrained import model
 
     torch.set_num_threads(1)
@@ -106,9 +109,9 @@ def bits(args: argparse.Namespace) -> None:
     for precision, adapt, experts in [(8, "none", "none"), (12, "none", "none"), (16, "none", "none"),
                                       (8, "head", "none"), (8, "none", "fast"), (8, "head", "fast")]:  # fmt: skip
         pretrained = model.open_model(args.model, precision, adapt)
-        state = pretrained.lockstep(pretrained.header(presets.EXPERTS[experts], 1 << 20, False))
+        state = pretrained.lockstep(pretrained.archive_header(presets.EXPERTS[experts], 1 << 20), Session())
         begin = time.process_time()
-        encoding = engine.completed(state.encode(np.frombuffer(data, np.uint8)))
+        encoding = completed(state.encode(np.frombuffer(data, np.uint8)))
         spent, nll = time.process_time() - begin, encoding.nll / (1 << 20)
         print(
             f"{precision} bits, adapt {adapt}, experts {experts}: {nll / len(data):.5f} bpb, "

@@ -28,6 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from lmzip.predictor import completed
+from lmzip.session import Session
+
 from . import figures
 from .run import about
 
@@ -42,15 +45,17 @@ def headers(experts: bool = True) -> dict[str, Any]:
     return found | ({"default": presets.header("default")} if experts else {})
 
 
-def archive(header: Any, data: bytes) -> dict:
+def archive(header: Any, data: bytes, session: Session | None = None) -> dict:
     """The ledger of a real archive of the data, and the CPU seconds it took."""
     from lmzip import pack
     from lmzip.progress import Watch
     from lmzip.sender import Sender
 
-    Sender(io.BytesIO(), header, b"", Watch()).run(io.BytesIO(data[:64]))  # loads the kernels, which is not counted
+    session = session or Session()
+    warm = Sender(io.BytesIO(), header, b"", Watch(), session=session)
+    warm.run(io.BytesIO(data[:64]))  # loads the kernels, which is not counted
     begin, sink = time.process_time(), io.BytesIO()
-    ledger = Sender(sink, header, pack.code(header), Watch()).run(io.BytesIO(data)).as_dict()
+    ledger = Sender(sink, header, pack.code(header), Watch(), session=session).run(io.BytesIO(data)).as_dict()
     if ledger["archive"] != len(sink.getvalue()):
         raise AssertionError("the ledger's archive row is not the archive's size")
     return {**ledger, "cpu": time.process_time() - begin}
@@ -88,14 +93,13 @@ def replay(data: bytes, steps: Iterable[int] = (0, 1, 2, 4), base: dict[str, Any
 
 def epochs(data: bytes, passes: int = 3, base: dict[str, Any] | None = None) -> list[dict]:
     """Code lengths of the same data, again and again by one predictor that goes on learning."""
-    from lmzip import engine
     from lmzip.codec.message import NLL_BITS
 
     rows = []
     for name, header in (base or headers()).items():
-        state, bits, begin = engine.Predictor(header), [], time.process_time()
+        state, bits, begin = Session().predictor(header), [], time.process_time()
         for _ in range(passes):
-            bits.append(engine.completed(state.encode(np.frombuffer(data, np.uint8))).nll / (1 << NLL_BITS))
+            bits.append(completed(state.encode(np.frombuffer(data, np.uint8))).nll / (1 << NLL_BITS))
         rows.append({"predictor": name, "original": len(data), "bits": bits, "cpu": time.process_time() - begin})
         again = archive(replace(header, replay=1), data)
         rows[-1]["replay_bits"] = again["nll_bits"]
@@ -105,7 +109,6 @@ def epochs(data: bytes, passes: int = 3, base: dict[str, Any] | None = None) -> 
 
 def self_prior(data: bytes, base: dict[str, Any] | None = None) -> list[dict]:
     """Archives without a prior, and with one that has learnt the very file."""
-    from lmzip import engine
     from lmzip.prior import store
     from lmzip.prior.train import train
     from lmzip.progress import Watch
@@ -116,13 +119,15 @@ def self_prior(data: bytes, base: dict[str, Any] | None = None) -> list[dict]:
         with tempfile.TemporaryDirectory(prefix="lmzip-protocol-") as folder:
             path = Path(folder) / "self.prior"
             _, made = train(
-                Sender(io.BytesIO(), header, b"", Watch()), io.BytesIO(data), False, "none", "the file itself"
+                Sender(io.BytesIO(), header, b"", Watch(), session=Session()),
+                io.BytesIO(data),
+                False,
+                "none",
+                "the file itself",
             )
             store.write(path, *made)
             prior = store.read(path)
-            engine.set_prior_path(folder)
-            conditional = archive(store.header(prior, header.frame_size, False), data)
-            engine.set_prior_path("")
+            conditional = archive(prior.archive_header(header.frame_size), data, Session(prior_path=folder))
         rows.append({"predictor": name, "without": archive(header, data), "with": conditional})
         look({"predictor": name} | {how: rows[-1][how]["description_length_rebuilt"] for how in ("without", "with")})
     return rows

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lmzip.lab.provenance import about
+from lmzip.session import Session
 
 from .run import RESULTS
 
@@ -29,9 +30,9 @@ def resident() -> int:
 
 
 def run(data: np.ndarray, preset: str) -> list[dict]:
-    from lmzip import engine, presets
+    from lmzip import presets
 
-    state = engine.lockstep(presets.header(preset))
+    state = Session().lockstep(presets.header(preset))
     encoding = state.encode(data)
     encoding.advance(1)  # compiles
     rows, before, bits = [], time.process_time(), 0.0

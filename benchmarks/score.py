@@ -24,6 +24,7 @@ from lmzip.prior import store
 from lmzip.prior.train import train
 from lmzip.progress import Watch
 from lmzip.sender import Sender
+from lmzip.session import Session
 
 from .run import RESULTS
 
@@ -38,7 +39,7 @@ def passages(data: bytes, count: int) -> list[bytes]:
 
 
 def prior(folder: Path, name: str, corpus: bytes) -> store.Prior:
-    sender = Sender(io.BytesIO(), presets.header("fast"), b"", Watch())
+    sender = Sender(io.BytesIO(), presets.header("fast"), b"", Watch(), session=Session())
     _, made = train(sender, io.BytesIO(corpus), False, "", "")
     path = folder / f"{name}.prior"
     store.write(path, *made)

@@ -10,6 +10,8 @@ import hypothesis
 import pytest
 import toy
 
+from lmzip import session
+
 # Machines are slow and busy: no test fails for the time it takes.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -20,9 +22,8 @@ SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
 @pytest.fixture
 def toy_predictor(monkeypatch):
     """A predictor in pure Python in place of the codec's, where the codec is not the subject."""
-    from lmzip import engine
 
-    monkeypatch.setattr(engine, "load", lambda *_: toy.ToyLockstep)
+    monkeypatch.setattr(session, "lockstep_class", lambda *_: toy.ToyLockstep)
 
 
 @pytest.fixture

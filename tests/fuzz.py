@@ -12,13 +12,14 @@ import sys
 from functools import cache
 
 import lmzip
-from lmzip import engine
 from lmzip.codec import message, product
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.errors import ArithmeticDiffers
+from lmzip.frames import encode_frame
 from lmzip.progress import Watch
-from lmzip.sender import Sender, encode_frame
+from lmzip.sender import Sender
+from lmzip.session import Session
 
 
 def random_header(choose: random.Random) -> Header:
@@ -59,19 +60,19 @@ def case(seed: int) -> None:
     choose = random.Random(seed)
     header, data = random_header(choose), random_data(choose)
     sink = io.BytesIO()
-    Sender(sink, header, b"", Watch()).run(io.BytesIO(data))
+    Sender(sink, header, b"", Watch(), session=Session()).run(io.BytesIO(data))
     assert lmzip.decompress(sink.getvalue()) == data
     if not data:
         return
     data = data[: header.frame_size]
-    coded = encode_frame(header, 0, data, False, engine.Predictor(header))
+    coded = encode_frame(header, 0, data, False, Session().predictor(header))
     if coded.frame.kind != message.CODED:
         return
     noise = choose.randbytes(choose.randrange(2 * len(data) + 10))
     coded.frame = coded.frame._replace(size=len(noise), transcript_digest=message.digest(noise, 4))
     coded.payload = noise
     sink = io.BytesIO()
-    sender = Sender(sink, header, b"", Watch())
+    sender = Sender(sink, header, b"", Watch(), session=Session())
     sender.write(header.pack())
     sender.add(coded)
     sender.finish()

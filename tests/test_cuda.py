@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmzip import engine
+from lmzip import session
 from lmzip.accel import cuda
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
@@ -34,7 +34,7 @@ def demanding(monkeypatch):
     monkeypatch.setattr(torch, "_int_mm", checked)
     yield seen
     BACKENDS.pop(cuda.NAME, None)
-    engine._products.cache_clear()
+    session._products.cache_clear()
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 9), (16, 8, 8), (17, 128, 384), (32, 513, 256), (100, 33, 1)])

@@ -22,13 +22,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lmzip
-from lmzip import engine, pack
+from lmzip import pack, session
 from lmzip.codec import message
 from lmzip.codec.message import Frame, Header
 from lmzip.codec.settings import ModelSettings
 from lmzip.errors import ArchiveError, ArithmeticDiffers, DamageError, LimitError, LmzipError
-from lmzip.limits import Limits, memory, work
-from lmzip.receiver import Receiver, Survey, find_footer, salvage
+from lmzip.limits import Cost, Limits
+from lmzip.receiver import Receiver
+from lmzip.salvage import find_footer, salvage
+from lmzip.session import Session
+from lmzip.survey import Survey
 
 free = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -44,7 +47,7 @@ def archive_of(data: bytes, **options) -> bytes:
 
 def starts(archive: bytes) -> list[int]:
     """Where each frame's head begins, and the footer."""
-    survey = Survey(io.BytesIO(archive))
+    survey = Survey(io.BytesIO(archive), session=Session())
     result = [len(survey.header.pack())]
     for size in survey.footer.sizes:
         result.append(result[-1] + size)
@@ -103,7 +106,7 @@ def test_other_arithmetic_is_not_called_damage(monkeypatch, toy_predictor, text)
             super().__init__(header)
             self.odds[ord("e") << 8 | 2] += 100  # met in some later frame, perhaps
 
-    monkeypatch.setattr(engine, "load", lambda *_: Wrong)
+    monkeypatch.setattr(session, "lockstep_class", lambda *_: Wrong)
     with pytest.raises(ArithmeticDiffers, match="arithmetic differs from the sender's at frame 0"):
         lmzip.decompress(archive)
 
@@ -172,7 +175,7 @@ CASES = Cases()
 
 def resigned(archive: bytes, choose: random.Random) -> bytes:
     """The first frame's head with a changed field and a good check: what only an attacker does."""
-    survey = Survey(io.BytesIO(archive))
+    survey = Survey(io.BytesIO(archive), session=Session())
     place = len(survey.header.pack())
     frame = survey.frames[0]
     field = choose.choice(["number", "length", "size", "nll", "kind", "data_digest"])
@@ -199,7 +202,7 @@ def rebuilt(archive: bytes, choose: random.Random) -> bytes:
 
     Frames are left out, repeated, exchanged and numbered anew, numbers are off by one or extreme, the code is another.
     """
-    survey = Survey(io.BytesIO(archive))
+    survey = Survey(io.BytesIO(archive), session=Session())
     header, footer, code = survey.header, survey.footer, b""
     frames = [(frame, archive[at : at + frame.size]) for frame, at in zip(survey.frames, survey.offsets)]
 
@@ -255,7 +258,7 @@ def check_rebuilt(seed: int) -> bool:
     choose = random.Random(seed)
     broken = rebuilt(choose.choice(CASES)[1], choose)
     with contextlib.suppress(ArchiveError, LimitError):
-        Survey(io.BytesIO(broken))
+        Survey(io.BytesIO(broken), session=Session())
     with contextlib.suppress(ArchiveError, LimitError):
         salvage(io.BytesIO(broken), io.BytesIO(), STRICT)
     with contextlib.suppress(ArchiveError, LimitError), lmzip.open(io.BytesIO(broken), limits=STRICT) as file:
@@ -319,14 +322,15 @@ def test_mutated_transcripts(toy_predictor, count):
 
 
 def decode_forged(header: Header, data: bytes, choose: random.Random) -> int:
+    from lmzip.frames import encode_frame
     from lmzip.progress import Watch
-    from lmzip.sender import Sender, encode_frame
+    from lmzip.sender import Sender
 
-    coded = encode_frame(header, 0, data, False, engine.Predictor(header))
+    coded = encode_frame(header, 0, data, False, Session().predictor(header))
     payload = mutate(coded.payload, choose)[: 32 * len(data)]
     frame = coded.frame._replace(size=len(payload), transcript_digest=message.digest(payload, 4))
     sink = io.BytesIO()
-    sender = Sender(sink, header, b"", Watch())
+    sender = Sender(sink, header, b"", Watch(), session=Session())
     sender.write(header.pack())
     coded.frame, coded.payload = frame, payload
     sender.add(coded)
@@ -375,7 +379,7 @@ def test_a_cut_archive_gives_what_came_before(toy_predictor, text):
 def test_the_footer_is_found_from_behind(toy_predictor, text):
     for code in (True, False):
         archive = archive_of(text[:1024], code=code)
-        survey = Survey(io.BytesIO(archive))
+        survey = Survey(io.BytesIO(archive), session=Session())
         assert find_footer(io.BytesIO(archive), survey.header) == survey.footer
 
 
@@ -423,23 +427,23 @@ def test_very_many_tiny_frames(toy_predictor):
     footer = message.Footer(count, 8 * count << 20, list(map(len, packed)), whole, 0, message.digest(b"", 8))
     archive = header.pack() + b"".join(packed) + footer.pack(header.key)
     tracemalloc.start()
-    assert lmzip.decompress(archive, max_memory=memory(header) + 129 * count) == b"a" * count
+    assert lmzip.decompress(archive, max_memory=Cost(header).memory() + 129 * count) == b"a" * count
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 129 * count + (1 << 20)
     with pytest.raises(LimitError, match="--max-memory"):
-        lmzip.decompress(archive, max_memory=memory(header) + 100 * count)
+        lmzip.decompress(archive, max_memory=Cost(header).memory() + 100 * count)
 
 
 def test_work_counts_segments_and_frames():
     """What a setting costs besides its bytes: a training step for every segment, a predictor for every frame."""
     large, small = (Header(segment=segment, model=ModelSettings()) for segment in (256, 1))
-    assert work(small) > 5 * work(large)
+    assert Cost(small).work > 5 * Cost(large).work
     carried, alone = (Header(segment=16, frame_size=16, independent_frames=each) for each in (False, True))
     limits = Limits()
-    limits.check_length(carried, 16 * 10_000, 16 * 10_000, 10_000, 1_000)
+    limits.check_length(Cost(carried), 16 * 10_000, 16 * 10_000, 10_000, 1_000)
     with pytest.raises(LimitError, match="--max-work"):
-        limits.check_length(alone, 16 * 10_000, 16 * 10_000, 10_000, 1_000)
+        limits.check_length(Cost(alone), 16 * 10_000, 16 * 10_000, 10_000, 1_000)
 
 
 def test_memory_is_bounded_for_all_processes_together(run, monkeypatch, text, tmp_path):
@@ -449,14 +453,14 @@ def test_memory_is_bounded_for_all_processes_together(run, monkeypatch, text, tm
     chosen = []
     monkeypatch.setattr(Receiver, "run", lambda self, resume: chosen.append(1))
     monkeypatch.setattr(Receiver, "run_parallel", lambda self, count, resume: chosen.append(count))
-    need = memory(Survey(io.BytesIO(path.read_bytes())).header)
+    need = Cost(Survey(io.BytesIO(path.read_bytes()), session=Session()).header).memory()
     for limit in (need, 2 * need, 5 * need, 100 * need):
         run("decode", path, "-T", "8", "--max-memory", limit, "-o", tmp_path / f"{limit}")
     assert chosen == [1, 2, 5, 8]
 
 
 def test_limits_hold_before_anything_is_allocated(monkeypatch, text):
-    monkeypatch.setattr(engine, "load", lambda *_: pytest.fail("refuse first"))
+    monkeypatch.setattr(session, "lockstep_class", lambda *_: pytest.fail("refuse first"))
     huge = Header(model=ModelSettings(layers=128, width=512, heads=2, hidden=2048, table_bits=24))
     with pytest.raises(LimitError, match="MB of memory"):
         lmzip.decompress(huge.pack())
@@ -479,9 +483,9 @@ def test_the_zip_behind_is_never_looked_into(toy_predictor, text):
 
     for code in (evil.getvalue(), b"no zip at all", pack.committed("whole") * 2):
         sink = io.BytesIO()
-        Sender(sink, Header(segment=16, frame_size=512), code, Watch()).run(io.BytesIO(text[:600]))
+        Sender(sink, Header(segment=16, frame_size=512), code, Watch(), session=Session()).run(io.BytesIO(text[:600]))
         assert lmzip.decompress(sink.getvalue()) == text[:600]
-        assert pack.release(Survey(io.BytesIO(sink.getvalue())).code) is None
+        assert pack.release(Survey(io.BytesIO(sink.getvalue()), session=Session()).code) is None
 
 
 def test_every_error_says_what_to_do():
@@ -500,10 +504,10 @@ def test_attacks(monkeypatch, name):
     assert archive == built, "run: python tests/attacks/make.py"
     if error is None:
         assert lmzip.decompress(archive) == b"abc"
-        assert pack.release(Survey(io.BytesIO(archive)).code) is None
+        assert pack.release(Survey(io.BytesIO(archive), session=Session()).code) is None
         return
     if name != "streams-and-experts":
-        monkeypatch.setattr(engine, "load", lambda *_: pytest.fail("refuse first"))
+        monkeypatch.setattr(session, "lockstep_class", lambda *_: pytest.fail("refuse first"))
     tracemalloc.start()
     with pytest.raises(LmzipError) as caught:
         lmzip.decompress(archive)

@@ -15,8 +15,9 @@ from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.ledger import Ledger, peers
 from lmzip.progress import Watch
-from lmzip.receiver import Survey
 from lmzip.sender import Sender
+from lmzip.session import Session
+from lmzip.survey import Survey
 
 KEYS = {"original", "transcript", "nll_bits", "code", "container", "archive", "prior"}
 KEYS |= {"code_left_out", "description_length"}
@@ -25,7 +26,7 @@ EXPERTS = ExpertSettings(slots=16, contexts=0b1111)
 
 
 def ledger_of(archive: bytes) -> Ledger:
-    return Survey(io.BytesIO(archive)).ledger()
+    return Survey(io.BytesIO(archive), session=Session()).ledger()
 
 
 @pytest.mark.parametrize("code", [True, False])
@@ -45,7 +46,7 @@ def test_it_adds_up(toy_predictor, text, code, independent):
 def test_the_coder_adds_next_to_nothing(text, parts):
     sink = io.BytesIO()
     header = Header(segment=16, frame_size=4096, **parts)
-    sent = Sender(sink, header, b"", Watch()).run(io.BytesIO(text[:10_000]))
+    sent = Sender(sink, header, b"", Watch(), session=Session()).run(io.BytesIO(text[:10_000]))
     ledger = ledger_of(sink.getvalue())
     assert abs(ledger.transcript - ledger.nll_bits / 8) <= 1e-4 * ledger.transcript + 64 * ledger.frames
     assert (sent.archive, sent.nll, sent.transcript) == (ledger.archive, ledger.nll, ledger.transcript)
@@ -56,7 +57,7 @@ def test_the_code_row_does_not_depend_on_the_model():
     for layers in (1, 100):
         sink = io.BytesIO()
         header = Header(model=ModelSettings(layers=layers))
-        Sender(sink, header, pack.code(header), Watch()).run(io.BytesIO(b""))
+        Sender(sink, header, pack.code(header), Watch(), session=Session()).run(io.BytesIO(b""))
         sizes.add(ledger_of(sink.getvalue()).code)
     assert sizes == {len(pack.committed("model"))}
 

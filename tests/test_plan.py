@@ -10,7 +10,8 @@ import pytest
 
 from lmzip import plan, presets
 from lmzip.codec.message import Header
-from lmzip.receiver import Survey
+from lmzip.session import Session
+from lmzip.survey import Survey
 
 pytestmark = pytest.mark.usefixtures("toy_predictor")
 
@@ -34,7 +35,7 @@ def pace(monkeypatch):
 
 
 def preset_of(archive: bytes) -> Header:
-    return Survey(io.BytesIO(archive)).header
+    return Survey(io.BytesIO(archive), session=Session()).header
 
 
 def test_a_short_file_is_coded_whole_and_its_size_is_exact(run, book):

@@ -15,13 +15,14 @@ import pytest
 from guard import kernel_violations
 
 import lmzip
-from lmzip import checkpoint, engine, presets
+from lmzip import checkpoint, presets
 from lmzip.accel import cuda
 from lmzip.codec import product
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
 from lmzip.pretrained import families, functions, inference, kernels, model, table, tensors
 from lmzip.pretrained.tokens import Tokens
+from lmzip.session import Session
 
 FOUR_SCRIPTS = (
     "The quick brown fox. Съешь ещё этих мягких булок. 色は匂へど散りぬるを। ऋषियों को सताने वाले दुष्ट राक्षसों के राजा\n"
@@ -349,7 +350,6 @@ def test_an_archive_names_its_model(folders, tmp_path, run):
 
 def test_a_missing_or_other_model_is_refused_before_any_work(folders, tmp_path, monkeypatch):
     archive = lmzip.compress(b"some text " * 20, prior=folders["gpt2"], experts="none")
-    monkeypatch.setattr(engine, "_priors", {})  # another process
     other = Path(shutil.copytree(folders["gpt2"], tmp_path / "other"))
     weights = bytearray((other / "model.safetensors").read_bytes())
     weights[-1000] ^= 1
@@ -515,10 +515,10 @@ def test_a_model_in_pieces_and_in_bfloat16_is_read(folders, tmp_path):
     assert model.open_model(tmp_path).digest != model.open_model(folders["qwen2"]).digest
 
 
-def test_engine_finds_models_in_folders_of_folders(folders):
+def test_models_are_found_in_folders_of_folders(folders):
     pretrained = model.open_model(folders["gpt_neox"])
-    engine.set_prior_path(str(folders["gpt_neox"].parent))
-    assert engine.find_prior(pretrained.digest).path == folders["gpt_neox"]
+    session = Session(prior_path=str(folders["gpt_neox"].parent))
+    assert session.find(pretrained.digest).path == folders["gpt_neox"]
 
 
 # lmzip's own model
@@ -547,11 +547,12 @@ def test_a_prior_exports_to_a_directory_and_loads_again(tmp_path, run):
 
     loaded = AutoModelForCausalLM.from_pretrained(folder)
     data = np.frombuffer(text.read_bytes()[:40], np.uint8)
-    expected = predictions(store.read(prior), data)
+    here = Session(prior_path=str(prior))
+    expected = predictions(store.read(prior), here, data)
     assert (expected.sum(1) == 1 << 24).all()
     logits = loaded(torch.from_numpy(data.astype(np.int64))[None]).logits[0].double()
     assert np.array_equal(np.rint(logits.exp().numpy() * 2**24).astype(np.int64), expected.astype(np.int64))
-    first = engine.lockstep(store.header(store.read(prior), 1 << 20, False))  # what coding would use
+    first = here.lockstep(store.read(prior).archive_header(1 << 20))  # what coding would use
     first.put(first.position, data)
     coded_first = first.model.predict_segment(first.history, np.zeros(1, np.int64), np.array([first.position]), 20)[0]
     assert np.array_equal(coded_first[1:], expected[:19])

@@ -16,26 +16,28 @@ import pytest
 from small import EXPERTS, HEADERS
 
 import lmzip
-from lmzip import engine, limits, pack
+from lmzip import limits, pack
 from lmzip.codec.message import Header
 from lmzip.errors import LimitError, MissingPrior, PriorError, UsageError
 from lmzip.limits import Limits
-from lmzip.prior import state, store
+from lmzip.prior import registry, state, store
 from lmzip.prior.fingerprint import LENGTH, Fingerprint, Overlap
 from lmzip.prior.train import Fingerprinted, build, train
 from lmzip.progress import Watch
-from lmzip.receiver import Receiver, Survey
+from lmzip.receiver import Receiver
 from lmzip.sender import Sender
+from lmzip.session import Session
+from lmzip.survey import Survey
+
+SESSION = Session()  # a new one for each test
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     """No priors but a test's own are found, and none after it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-cache"))
-    monkeypatch.delenv(store.PATH, raising=False)
-    monkeypatch.setattr(engine, "_priors", {})
-    yield
-    engine.set_prior_path("")
+    monkeypatch.delenv(registry.PATH, raising=False)
+    monkeypatch.setattr(sys.modules[__name__], "SESSION", Session())
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,7 @@ def kernels_stay(monkeypatch):
 def trained(header: Header, corpus: bytes, folder: Path, name: str = "x") -> store.Prior:
     """A prior of this corpus, and its archive beside it."""
     sink = io.BytesIO()
-    sender = Sender(sink, store.settings(header) if header.prior else header, b"", Watch())
+    sender = Sender(sink, store.settings(header) if header.prior else header, b"", Watch(), session=SESSION)
     _, made = train(sender, io.BytesIO(corpus), False, "CC0", "a test")
     path = folder / f"{name}.prior"
     store.write(path, *made)
@@ -60,14 +62,14 @@ def trained(header: Header, corpus: bytes, folder: Path, name: str = "x") -> sto
 
 def encoded(header: Header, data: bytes) -> bytes:
     sink = io.BytesIO()
-    Sender(sink, header, pack.code(header), Watch()).run(io.BytesIO(data))
+    Sender(sink, header, pack.code(header), Watch(), session=SESSION).run(io.BytesIO(data))
     return sink.getvalue()
 
 
 def on(prior: store.Prior, frame_size: int = 4096, independent: bool = False) -> Header:
-    """The header of archives that build on a prior, which the engine finds."""
-    store.remember(prior, "")
-    return store.header(prior, frame_size, independent)
+    """The header of archives that build on a prior, which the session finds."""
+    SESSION.remember(prior)
+    return prior.archive_header(frame_size, independent)
 
 
 @pytest.fixture(scope="module")
@@ -89,24 +91,31 @@ def test_there_and_back_and_smaller(priors, text, kind, independent):
     archive = encoded(header, data)
     assert lmzip.decompress(archive, prior_path=str(priors[kind].path)) == data
     plain = encoded(replace(header, prior=None), data)
-    assert Survey(io.BytesIO(archive)).ledger().transcript < 0.9 * Survey(io.BytesIO(plain)).ledger().transcript
+    assert (
+        Survey(io.BytesIO(archive), session=SESSION).ledger().transcript
+        < 0.9 * Survey(io.BytesIO(plain), session=SESSION).ledger().transcript
+    )
 
 
 @pytest.mark.parametrize("kind", HEADERS)
 def test_it_is_rebuilt_from_its_corpus_alone(priors, kind):
     prior = priors[kind]
     source = io.BytesIO(prior.path.with_suffix(".lmz").read_bytes())
-    _, (manifest, packed, known) = build(Receiver(source, Fingerprinted(), Limits(), Watch()), "CC0", "a test")
+    _, (manifest, packed, known) = build(
+        Receiver(source, Fingerprinted(), Limits(), Watch(), session=SESSION), "CC0", "a test"
+    )
     assert manifest == prior.manifest
     assert np.array_equal(known, prior.fingerprint())
-    assert store.digest(prior.header, packed) == prior.digest
+    assert store.digest(prior.settings, packed) == prior.digest
 
 
 def test_a_corpus_may_end_with_what_is_not_coded(text, tmp_path):
     for end in (bytes(5000), np.random.default_rng(0).bytes(9000)):  # filled, stored
         prior = trained(HEADERS["experts"], text[:4096] + end, tmp_path)
         source = io.BytesIO(prior.path.with_suffix(".lmz").read_bytes())
-        _, (manifest, _, _) = build(Receiver(source, Fingerprinted(), Limits(), Watch()), "CC0", "a test")
+        _, (manifest, _, _) = build(
+            Receiver(source, Fingerprinted(), Limits(), Watch(), session=SESSION), "CC0", "a test"
+        )
         assert manifest.state == prior.manifest.state
 
 
@@ -114,9 +123,9 @@ def test_a_corpus_may_end_with_what_is_not_coded(text, tmp_path):
 def test_a_predictor_begins_with_what_was_saved(priors, kind):
     """What is stored is all there is: packing the state it leads to again gives the same but for the rows' rounding."""
     prior = priors[kind]
-    first, second = (engine.lockstep(on(prior)) for _ in range(2))
+    first, second = (SESSION.lockstep(on(prior)) for _ in range(2))
     assert first.digest() == second.digest()
-    again = state.pack(first, engine.lockstep(prior.header))
+    again = state.pack(first, SESSION.lockstep(prior.settings))
     packed = prior.arrays()
     assert set(again) == set(packed)
     rounded = {"model.tables.scale", "learner.squares.upper"}
@@ -130,8 +139,8 @@ def test_the_state_depends_on_every_array(priors):
         if array.size:
             other = array.copy()
             other.view(np.uint8).reshape(-1)[0] ^= 1
-            assert store.digest(prior.header, packed | {name: other}) != prior.digest
-    assert store.digest(replace(prior.header, seed=1), packed) != prior.digest
+            assert store.digest(prior.settings, packed | {name: other}) != prior.digest
+    assert store.digest(replace(prior.settings, seed=1), packed) != prior.digest
 
 
 def test_full_bit_histories_need_no_more_than_their_number():
@@ -157,23 +166,21 @@ def test_decode_says_what_is_missing_and_where_it_looked(run, toy_predictor, tex
     folder.mkdir()
     assert run("prior", "train", corpus, "-o", folder / "toy.prior").status == 0
     assert run("encode", file, "--prior", folder / "toy.prior").status == 0
-    engine._priors.clear()
     done = run("decode", f"{file}.lmz", "-o", tmp_path / "back")
     wanted = store.read(folder / "toy.prior").manifest.state
     assert done.status == 1
     assert done.stderr.count("\n") == 1
     assert f"prior {wanted} is missing" in done.stderr
-    assert str(store.cache_folder()) in done.stderr
+    assert str(registry.cache_folder()) in done.stderr
     assert not (tmp_path / "back").exists()
     assert b"unknown" in run("info", f"{file}.lmz").stdout  # a size without its prior is never called charged
     for how in ("option", "file", "environment", "cache"):
-        engine._priors.clear()
         options = {"option": ["--prior-path", folder], "file": ["--prior-path", folder / "toy.prior"]}.get(how, [])
         if how == "environment":
-            monkeypatch.setenv(store.PATH, f"{tmp_path / 'nowhere'}:{folder}")
+            monkeypatch.setenv(registry.PATH, f"{tmp_path / 'nowhere'}:{folder}")
         if how == "cache":
-            monkeypatch.delenv(store.PATH)
-            shutil.copytree(folder, store.cache_folder())
+            monkeypatch.delenv(registry.PATH)
+            shutil.copytree(folder, registry.cache_folder())
         assert run("decode", f"{file}.lmz", "-f", "-o", tmp_path / "back", *options).status == 0
         assert (tmp_path / "back").read_bytes() == text[3000:4000]
 
@@ -213,12 +220,12 @@ def test_auto_takes_the_prior_that_codes_best_or_none(run, toy_predictor, text, 
     book.write_bytes(text[20_000:23_000])
     zeros.write_bytes(bytes(range(256)) * 4)
     assert run("encode", book, "--prior", "auto", "--prior-path", tmp_path).status == 0
-    assert Survey(io.BytesIO((tmp_path / "book.lmz").read_bytes())).header.prior == (
+    assert Survey(io.BytesIO((tmp_path / "book.lmz").read_bytes()), session=SESSION).header.prior == (
         store.read(tmp_path / "text.prior").digest
     )
     assert run("decode", f"{book}.lmz", "-c", "--prior-path", tmp_path).stdout == book.read_bytes()
     assert run("encode", zeros, "--prior", "auto", "--prior-path", tmp_path / "nowhere").status == 0
-    assert Survey(io.BytesIO((tmp_path / "zeros.lmz").read_bytes())).header.prior is None
+    assert Survey(io.BytesIO((tmp_path / "zeros.lmz").read_bytes()), session=SESSION).header.prior is None
     assert run("encode", "-", "--prior", "auto", "-c", stdin=b"abc").status == 2
 
 
@@ -226,7 +233,7 @@ def test_its_settings_are_the_archives(priors, text):
     prior = priors["experts"]
     path = str(prior.path)
     archive = lmzip.compress(text[:1000], prior=path)
-    assert Survey(io.BytesIO(archive)).header.experts == EXPERTS
+    assert Survey(io.BytesIO(archive), session=SESSION).header.experts == EXPERTS
     assert lmzip.decompress(archive) == text[:1000]
     for options in ({"preset": "fast"}, {"experts": "none"}, {"seed": 3}, {"replay": 2}):
         with pytest.raises(UsageError, match="other settings than"):
@@ -240,7 +247,6 @@ def test_file_objects(priors, text, tmp_path):
     with lmzip.open(tmp_path / "x", "wb", prior=path, frame_size=1024, independent_frames=True) as file:
         file.write(text[:3000])
     with lmzip.open(tmp_path / "x", prior_path=path) as file:
-        engine.set_prior_path("")  # what was found stays known
         file.seek(2000)
         assert file.read() == text[2000:3000]
 
@@ -258,9 +264,10 @@ def test_resumed_with_a_prior(priors, text, tmp_path):
 
     with open(tmp_path / "out", "w+b") as sink:
         with pytest.raises(lmzip.Interrupted):
-            Sender(sink, header, pack.code(header), Stops(), tmp_path / "state").run(io.BytesIO(data))
-        engine._priors.clear()
-        Sender(sink, header, pack.code(header), Watch(), tmp_path / "state").run(io.BytesIO(data), resume=True)
+            Sender(sink, header, pack.code(header), Stops(), tmp_path / "state", session=SESSION).run(io.BytesIO(data))
+        elsewhere = Session(prior_path=str(priors["both"].path))
+        sender = Sender(sink, header, pack.code(header), Watch(), tmp_path / "state", session=elsewhere)
+        sender.run(io.BytesIO(data), resume=True)
         sink.seek(0)
         assert sink.read() == whole
 
@@ -269,9 +276,9 @@ def test_resumed_with_a_prior(priors, text, tmp_path):
 def test_processes_load_it_too(priors, text):
     header = on(priors["experts"], independent=True)
     sink, back = io.BytesIO(), io.BytesIO()
-    Sender(sink, header, pack.code(header), Watch()).run_parallel(io.BytesIO(text[:16_384]), 2)
+    Sender(sink, header, pack.code(header), Watch(), session=SESSION).run_parallel(io.BytesIO(text[:16_384]), 2)
     assert sink.getvalue() == encoded(header, text[:16_384])
-    Receiver(io.BytesIO(sink.getvalue()), back, Limits(), Watch()).run_parallel(2)
+    Receiver(io.BytesIO(sink.getvalue()), back, Limits(), Watch(), session=SESSION).run_parallel(2)
     assert back.getvalue() == text[:16_384]
 
 
@@ -283,8 +290,8 @@ def test_learning_the_file_itself_beforehand_gains_nothing(text, tmp_path, kind)
     """The transcript of the file falls to next to nothing; what is charged does not fall."""
     data, header = text[:8000], HEADERS[kind]
     prior = trained(header, data, tmp_path)
-    alone = Survey(io.BytesIO(encoded(header, data))).ledger()
-    after = Survey(io.BytesIO(encoded(on(prior), data))).ledger()
+    alone = Survey(io.BytesIO(encoded(header, data)), session=SESSION).ledger()
+    after = Survey(io.BytesIO(encoded(on(prior), data)), session=SESSION).ledger()
     assert after.transcript < 0.7 * alone.transcript
     assert after.description_length > alone.description_length
     assert after.description_length_rebuilt > alone.description_length
@@ -293,7 +300,7 @@ def test_learning_the_file_itself_beforehand_gains_nothing(text, tmp_path, kind)
 def test_the_ledger_adds_up(priors, text):
     prior = priors["experts"]
     archive = encoded(on(prior), text[:5000])
-    ledger = Survey(io.BytesIO(archive)).ledger()
+    ledger = Survey(io.BytesIO(archive), session=SESSION).ledger()
     rebuilt = len(prior.path.with_suffix(".lmz").read_bytes())
     loader = ledger.code_left_out - len(pack.committed("experts"))
     assert 500 < loader < 5000
@@ -314,7 +321,7 @@ def test_what_it_saves_and_when_it_has_paid(run, toy_predictor, text, tmp_path):
     shown = run("info", tmp_path / "file.lmz", *place)
     assert b"break-even" in shown.stdout
     found = json.loads(run("info", tmp_path / "file.lmz", "--json", *place).stdout)["prior"]
-    plain = Survey(io.BytesIO(lmzip.compress(text[20_000:24_000], frame_size=3000))).ledger()
+    plain = Survey(io.BytesIO(lmzip.compress(text[20_000:24_000], frame_size=3000)), session=SESSION).ledger()
     assert found["measured"] == 4000
     assert found["without"] == pytest.approx(plain.nll_bits / 8)
     saved = found["without"] - found["conditional"]
@@ -340,9 +347,9 @@ def test_the_code_in_the_archive_refuses(priors, text, tmp_path):
 def test_memory_counts_the_prior(priors):
     prior = priors["experts"]
     header = on(prior)
-    assert limits.memory(header) == limits.memory(replace(header, prior=None)) + prior.memory
+    assert SESSION.cost(header).memory() == limits.Cost(replace(header, prior=None)).memory() + prior.memory
     with pytest.raises(LimitError):
-        Limits(memory=limits.memory(header) - 1).check_header(header)
+        Limits(memory=SESSION.cost(header).memory() - 1).check_header(SESSION.cost(header))
 
 
 # What of a file it has seen
@@ -374,7 +381,7 @@ def rewritten(prior: store.Prior, folder: Path, change) -> store.Prior:
     """A prior with changed arrays, well signed: what a stranger could make."""
     packed = prior.arrays()
     change(packed)
-    manifest = replace(prior.manifest, state=store.digest(prior.header, packed).hex())
+    manifest = replace(prior.manifest, state=store.digest(prior.settings, packed).hex())
     store.write(folder / "hostile.prior", manifest, packed, prior.fingerprint())
     return store.read(folder / "hostile.prior")
 
@@ -430,7 +437,7 @@ HOSTILE = {
 def test_a_hostile_prior_is_refused(priors, tmp_path, kind, change):
     prior = rewritten(priors[kind], tmp_path, change)
     with pytest.raises(PriorError, match="can't be used"):
-        engine.lockstep(on(prior))
+        SESSION.lockstep(on(prior))
 
 
 def with_metadata(prior: store.Prior, path: Path, **changes: str) -> Path:
@@ -458,7 +465,7 @@ def test_another_version_is_named_as_such(priors, tmp_path):
 
 def test_settings_of_another_format_are_named_as_such(priors, tmp_path):
     prior = priors["experts"]
-    packed = replace(prior.header, format_version=9).pack().hex()
+    packed = replace(prior.settings, format_version=9).pack().hex()
     path = with_metadata(prior, tmp_path / "x.prior", manifest=manifest(prior, settings=packed))
     with pytest.raises(PriorError, match="is for other archives: format version 9"):
         store.read(path)
@@ -545,7 +552,6 @@ def test_a_damaged_prior_is_refused(run, priors, tmp_path, text):
     for number, content in enumerate(damaged):
         path = tmp_path / f"{number}.prior"
         path.write_bytes(content)
-        engine._priors.clear()
         done = run("decode", tmp_path / "x.lmz", "-o", "-", "--prior-path", path)
         assert done.stderr.count("\n") == done.status
         assert done.stdout == (b"" if done.status else text[:500])  # notes and fingerprint may differ
@@ -557,7 +563,7 @@ def test_a_wrong_prior_is_named(run, priors, tmp_path, text):
     """The archive's settings are not its prior's: somebody forged one of them."""
     header = replace(on(priors["experts"]), seed=5)
     with pytest.raises(PriorError, match="other settings"):
-        engine.lockstep(header)
+        SESSION.lockstep(header)
     done = run("encode", __file__, "--prior", __file__ + ".prior", "-c")
     assert done.status == 1
     assert "can't read" in done.stderr or "not a prior" in done.stderr

@@ -11,7 +11,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import architectures, figures, protocol
 from benchmarks.run import RESULTS
-from lmzip import engine
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 
@@ -27,11 +26,6 @@ DOCUMENT = figures.FOLDER / "experiments.md"
 @pytest.fixture
 def data(text) -> bytes:
     return text[:6000]
-
-
-@pytest.fixture(autouse=True)
-def no_priors(monkeypatch):
-    monkeypatch.setattr(engine, "_priors", {})
 
 
 def test_a_larger_network_does_not_make_a_larger_code(data):

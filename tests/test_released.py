@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 import lmzip
-from lmzip import engine, pack, released
+from lmzip import pack, released, session
 from lmzip.codec.message import VERSION, Header
 from lmzip.codec.settings import ModelSettings
 from lmzip.errors import ArithmeticDiffers, DamageError, LimitError, VersionError
 from lmzip.limits import Limits
 from lmzip.progress import Watch
-from lmzip.receiver import salvage
+from lmzip.salvage import salvage
 from lmzip.sender import Sender
+from lmzip.session import Session
 
 OLDER = 1000 + VERSION  # the present codec knows nothing of it
 PACKAGE = f"lmzip_format_{OLDER}"
@@ -51,7 +52,7 @@ def older(monkeypatch, folder):
 
 def archive_of(data: bytes, header: Header = SMALL) -> bytes:
     sink = io.BytesIO()
-    Sender(sink, header, pack.code(header), Watch()).run(io.BytesIO(data))
+    Sender(sink, header, pack.code(header), Watch(), session=Session()).run(io.BytesIO(data))
     return sink.getvalue()
 
 
@@ -71,9 +72,9 @@ def test_an_older_archive_opens_with_every_command(older, run, text, tmp_path):
 
 def test_it_is_not_the_present_codec_that_decodes_it(older, text, monkeypatch):
     archive = archive_of(text[:600])
-    monkeypatch.setattr(engine, "load", lambda: pytest.fail("the present codec"))
+    monkeypatch.setattr(session, "lockstep_class", lambda: pytest.fail("the present codec"))
     assert lmzip.decompress(archive) == text[:600]
-    state = engine.lockstep(SMALL)
+    state = Session().lockstep(SMALL)
     assert type(state).__module__ == f"{PACKAGE}.lockstep"
     assert state.digest() != released.part(VERSION, "lockstep").Lockstep(Header()).digest()
 

@@ -21,6 +21,7 @@ from lmzip import presets
 from lmzip.codec.message import Header
 from lmzip.lab import peers, trace
 from lmzip.lab.trace import Calibration
+from lmzip.session import Session
 
 HOSTILE = "<script>alert(1)<b> & 'x' \"y\" $x^2$ {{ 7 * 7 }}\u202e.txt"
 
@@ -30,7 +31,7 @@ def plain(header: Header, data: bytes) -> bytes:
     from lmzip.sender import Sender
 
     sink = io.BytesIO()
-    Sender(sink, header, b"", Watch()).run(io.BytesIO(data))
+    Sender(sink, header, b"", Watch(), session=Session()).run(io.BytesIO(data))
     return sink.getvalue()
 
 

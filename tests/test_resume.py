@@ -26,6 +26,7 @@ from lmzip.limits import Limits
 from lmzip.progress import Watch
 from lmzip.receiver import Receiver
 from lmzip.sender import Sender
+from lmzip.session import Session
 
 TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
 REAL = [sys.executable, "-m", "lmzip"]
@@ -60,13 +61,13 @@ def run_twice(make, folder: Path, place: int) -> bytes:
 
 def check_both_ways(data: bytes, header: Header, folder: Path, places: list[int]) -> None:
     archive = io.BytesIO()
-    Sender(archive, header, b"", Watch()).run(io.BytesIO(data))
+    Sender(archive, header, b"", Watch(), session=Session()).run(io.BytesIO(data))
 
     def encode(sink, watch, snapshot, resume):
-        Sender(sink, header, b"", watch, snapshot).run(io.BytesIO(data), resume)
+        Sender(sink, header, b"", watch, snapshot, session=Session()).run(io.BytesIO(data), resume)
 
     def decode(sink, watch, snapshot, resume):
-        Receiver(io.BytesIO(archive.getvalue()), sink, Limits(), watch, snapshot).run(resume)
+        Receiver(io.BytesIO(archive.getvalue()), sink, Limits(), watch, snapshot, session=Session()).run(resume)
 
     for place in places:
         assert run_twice(encode, folder, place) == archive.getvalue()
@@ -92,19 +93,21 @@ def test_another_input_or_other_options_are_refused(toy_predictor, text, tmp_pat
     header = Header(segment=16, frame_size=1024)
     snapshot, out = tmp_path / "state", tmp_path / "out"
     with open(out, "w+b") as sink, pytest.raises(Interrupted):
-        Sender(sink, header, b"", StopAt(2048), snapshot).run(io.BytesIO(text[:5000]))
+        Sender(sink, header, b"", StopAt(2048), snapshot, session=Session()).run(io.BytesIO(text[:5000]))
     for other, data in (
         (Header(segment=16, frame_size=1024, seed=1), text[:5000]),
         (header, b"!" + text[1:5000]),
     ):
         with open(out, "r+b") as sink, pytest.raises(ResumeError, match="interrupted run"):
-            Sender(sink, other, b"", Watch(), snapshot).run(io.BytesIO(data), True)
+            Sender(sink, other, b"", Watch(), snapshot, session=Session()).run(io.BytesIO(data), True)
 
 
 def test_a_snapshot_is_plain_data(toy_predictor, text, tmp_path):
     snapshot = tmp_path / "state"
     with open(tmp_path / "out", "w+b") as sink, pytest.raises(Interrupted):
-        Sender(sink, Header(segment=16, frame_size=1024), b"", StopAt(2048), snapshot).run(io.BytesIO(text[:5000]))
+        Sender(sink, Header(segment=16, frame_size=1024), b"", StopAt(2048), snapshot, session=Session()).run(
+            io.BytesIO(text[:5000])
+        )
     with np.load(snapshot, allow_pickle=False) as arrays:
         assert all(arrays[name].dtype != object for name in arrays.files)
         assert json.loads(arrays["meta"].tobytes())["what"] == "encode"
@@ -113,7 +116,7 @@ def test_a_snapshot_is_plain_data(toy_predictor, text, tmp_path):
 def test_a_snapshot_that_is_not_whole_is_refused(toy_predictor, text, tmp_path):
     snapshot, header = tmp_path / "state", Header(segment=16, frame_size=1024)
     with open(tmp_path / "out", "w+b") as sink, pytest.raises(Interrupted):
-        Sender(sink, header, b"", StopAt(2048), snapshot).run(io.BytesIO(text[:5000]))
+        Sender(sink, header, b"", StopAt(2048), snapshot, session=Session()).run(io.BytesIO(text[:5000]))
     whole = snapshot.read_bytes()
     at = whole.index(b"state.odds") + 5000  # inside the array
     np.savez(tmp_path / "pickle.npz", meta=np.array([{"version": checkpoint.VERSION}], object))
@@ -133,7 +136,9 @@ def test_an_interrupted_run_is_not_lost_by_mistake(toy_predictor, run, text, tmp
     path.write_bytes(text[:3000])
     state = tmp_path / "x.lmz.lmzip-state"
     with open(tmp_path / "x.lmz.lmzip-part", "w+b") as sink, pytest.raises(Interrupted):
-        Sender(sink, Header(segment=16, frame_size=1024), b"", StopAt(2048), state).run(io.BytesIO(path.read_bytes()))
+        Sender(sink, Header(segment=16, frame_size=1024), b"", StopAt(2048), state, session=Session()).run(
+            io.BytesIO(path.read_bytes())
+        )
     result = run("encode", path)
     assert result.status == 1
     assert "add --resume to go on" in result.stderr
@@ -173,14 +178,14 @@ def test_interrupted_while_resuming(toy_predictor, text, tmp_path, monkeypatch, 
     monkeypatch.setattr("lmzip.codec.receive.steps", lambda header: 1)
     data, header = text[:4096], Header(segment=256, frame_size=1024, independent_frames=independent)
     sink = io.BytesIO()
-    Sender(sink, header, b"", Watch()).run(io.BytesIO(data))
+    Sender(sink, header, b"", Watch(), session=Session()).run(io.BytesIO(data))
     archive = sink.getvalue()
 
     def encode(source, sink, watch, resume, snapshot):
-        Sender(sink, header, b"", watch, snapshot).run(source, resume)
+        Sender(sink, header, b"", watch, snapshot, session=Session()).run(source, resume)
 
     def decode(source, sink, watch, resume, snapshot):
-        Receiver(source, sink, Limits(), watch, snapshot).run(resume)
+        Receiver(source, sink, Limits(), watch, snapshot, session=Session()).run(resume)
 
     for do, given, expected in ((encode, data, archive), (decode, archive, data)):
         for stop in range(30, len(given), 297):

@@ -16,15 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lmzip
-from lmzip import engine, pack
+from lmzip import pack, session
 from lmzip.codec import message
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.errors import LimitError
+from lmzip.frames import is_incompressible
 from lmzip.limits import Limits
 from lmzip.progress import Watch
-from lmzip.receiver import Receiver, Survey
-from lmzip.sender import Sender, is_incompressible
+from lmzip.receiver import Receiver
+from lmzip.sender import Sender
+from lmzip.session import Session
+from lmzip.survey import Survey
 
 MODEL = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
 EXPERTS = ExpertSettings(slots=16, contexts=0b1111)
@@ -34,13 +37,13 @@ free = settings(deadline=None, suppress_health_check=[HealthCheck.function_scope
 
 def encode(data: bytes, header: Header, code: bytes = b"") -> bytes:
     sink = io.BytesIO()
-    Sender(sink, header, code, Watch()).run(io.BytesIO(data))
+    Sender(sink, header, code, Watch(), session=Session()).run(io.BytesIO(data))
     return sink.getvalue()
 
 
 def decode(archive: bytes) -> bytes:
     sink = io.BytesIO()
-    Receiver(io.BytesIO(archive), sink, Limits(), Watch()).run()
+    Receiver(io.BytesIO(archive), sink, Limits(), Watch(), session=Session()).run()
     return sink.getvalue()
 
 
@@ -102,9 +105,9 @@ class Dribble(io.RawIOBase):
 def test_a_pipe_gives_the_same_archive_as_a_file(toy_predictor, text):
     header = Header(segment=16, frame_size=512)
     sink, back = io.BytesIO(), io.BytesIO()
-    Sender(sink, header, pack.committed("whole"), Watch()).run(Dribble(text[:2000]))
+    Sender(sink, header, pack.committed("whole"), Watch(), session=Session()).run(Dribble(text[:2000]))
     assert sink.getvalue() == encode(text[:2000], header, pack.committed("whole"))
-    Receiver(Dribble(sink.getvalue()), back, Limits(), Watch()).run()
+    Receiver(Dribble(sink.getvalue()), back, Limits(), Watch(), session=Session()).run()
     assert back.getvalue() == text[:2000]
 
 
@@ -112,7 +115,7 @@ def test_state_is_carried_across_frames_unless_they_are_independent(toy_predicto
     data = text[:1024] * 2
     carried = encode(data, Header(segment=16, frame_size=1024))
     alone = encode(data, Header(segment=16, frame_size=1024, independent_frames=True))
-    frames = Survey(io.BytesIO(alone)).frames
+    frames = Survey(io.BytesIO(alone), session=Session()).frames
     assert frames[0].size == frames[1].size
     assert len(carried) < len(alone)
 
@@ -123,15 +126,15 @@ def test_several_processes_give_the_same_bytes(text):
     options = {"preset": "fast", "frame_size": 1 << 16, "independent_frames": True}
     archive = lmzip.compress(data, **options)
     sink, back = io.BytesIO(), io.BytesIO()
-    header = Survey(io.BytesIO(archive)).header
-    Sender(sink, header, pack.code(header), Watch()).run_parallel(io.BytesIO(data), 2)
+    header = Survey(io.BytesIO(archive), session=Session()).header
+    Sender(sink, header, pack.code(header), Watch(), session=Session()).run_parallel(io.BytesIO(data), 2)
     assert sink.getvalue() == archive
-    Receiver(io.BytesIO(archive), back, Limits(), Watch()).run_parallel(2)
+    Receiver(io.BytesIO(archive), back, Limits(), Watch(), session=Session()).run_parallel(2)
     assert back.getvalue() == data
 
 
 def test_random_and_compressed_data_are_stored(monkeypatch, text):
-    monkeypatch.setattr(engine, "load", lambda *_: pytest.fail("no predictor is needed"))
+    monkeypatch.setattr(session, "lockstep_class", lambda *_: pytest.fail("no predictor is needed"))
     import zlib
 
     squeezed = zlib.compress(text, 9)
@@ -144,21 +147,23 @@ def test_random_and_compressed_data_are_stored(monkeypatch, text):
 def test_few_stored_bytes_wait_for_a_predictor(monkeypatch):
     """A stream of incompressible frames is not held in memory until the first that is coded comes."""
     made = []
-    monkeypatch.setattr(engine, "load", lambda *_: lambda header: made.append(header) or toy.ToyLockstep(header))
-    predictor = engine.Predictor(Header(segment=16, frame_size=1 << 22))
-    for _ in range(engine.HELD >> 22):
+    monkeypatch.setattr(
+        session, "lockstep_class", lambda *_: lambda header: made.append(header) or toy.ToyLockstep(header)
+    )
+    predictor = Session().predictor(Header(segment=16, frame_size=1 << 22))
+    for _ in range(session.HELD >> 22):
         predictor.skip(np.zeros(1 << 22, np.uint8))
     assert not made
     predictor.skip(np.ones(1, np.uint8))
     assert len(made) == 1
-    assert predictor.position == engine.HELD + 1
+    assert predictor.position == session.HELD + 1
     assert not predictor._skipped
 
 
 def test_stored_bytes_that_wait_take_no_more_than_their_size(monkeypatch):
     """Nor do many small pieces take longer than one."""
-    monkeypatch.setattr(engine, "load", lambda *_: toy.ToyLockstep)
-    predictor, tail = engine.Predictor(Header(segment=16, frame_size=16)), np.arange(100, dtype=np.uint8)
+    monkeypatch.setattr(session, "lockstep_class", lambda *_: toy.ToyLockstep)
+    predictor, tail = Session().predictor(Header(segment=16, frame_size=16)), np.arange(100, dtype=np.uint8)
     tracemalloc.start()
     for _ in range(50_000):
         predictor.skip(tail[:1])
@@ -216,8 +221,8 @@ def test_open_reads_what_compress_wrote(toy_predictor, text, tmp_path):
 def test_random_access_decodes_only_the_frame_asked_for(toy_predictor, text, monkeypatch):
     archive = lmzip.compress(text[:4096], frame_size=512, independent_frames=True)
     built: list[Header] = []
-    real = engine.lockstep
-    monkeypatch.setattr(engine, "lockstep", lambda header: built.append(header) or real(header))
+    real = Session.lockstep
+    monkeypatch.setattr(Session, "lockstep", lambda self, header: built.append(header) or real(self, header))
     with lmzip.open(io.BytesIO(archive)) as file:
         file.seek(3600)
         assert file.read(10) == text[3600:3610]
@@ -326,4 +331,4 @@ def test_whole_files_of_the_corpus(name):
 def test_message_digest_is_of_frames(toy_predictor, text):
     archive = lmzip.compress(text[:1000], frame_size=256, code=False)
     leaves = b"".join(message.leaf(text[i : min(i + 256, 1000)]) for i in range(0, 1000, 256))
-    assert Survey(io.BytesIO(archive)).footer.whole == message.whole_digest(leaves)
+    assert Survey(io.BytesIO(archive), session=Session()).footer.whole == message.whole_digest(leaves)

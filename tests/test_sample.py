@@ -8,12 +8,12 @@ import io
 import numpy as np
 import pytest
 
-from lmzip import engine
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.lab.sample import noise, sample
 from lmzip.progress import Watch
 from lmzip.sender import Sender
+from lmzip.session import Session
 
 MODEL = ModelSettings(layers=2, width=32, heads=1, hidden=32, window=16, table_bits=10)
 EXPERTS = ExpertSettings(slots=64, contexts=0b10111111)
@@ -26,7 +26,7 @@ HEADERS = {
 
 def after(header: Header, data: bytes):
     """The predictor as it stands after `data`."""
-    state = engine.lockstep(header)
+    state = Session().lockstep(header)
     encoding = state.encode(np.frombuffer(data, np.uint8))
     while not encoding.done:
         encoding.advance(64)
@@ -99,7 +99,9 @@ def test_temperatures_of_the_language_model(kind, text):
 @pytest.mark.usefixtures("toy_predictor")
 def test_the_command(run, tmp_path, text):
     sink = io.BytesIO()
-    Sender(sink, Header(segment=64, frame_size=4096, experts=EXPERTS), b"", Watch()).run(io.BytesIO(text[:5000]))
+    Sender(sink, Header(segment=64, frame_size=4096, experts=EXPERTS), b"", Watch(), session=Session()).run(
+        io.BytesIO(text[:5000])
+    )
     path = tmp_path / "x.lmz"
     path.write_bytes(sink.getvalue())
     first = run("sample", path, "--bytes", 100, "--seed", 1)

@@ -11,6 +11,7 @@ import pytest
 
 from lmzip.errors import UsageError
 from lmzip.lab import laws, scan
+from lmzip.session import Session
 
 SETTING = scan.Setting(layers=1, width=16, table_bits=10)
 
@@ -66,9 +67,8 @@ def test_one_run_gives_every_shorter_one(data):
 
 
 def test_the_blocks_cost_what_the_archive_costs(data):
-    from lmzip import engine
 
-    encoding = engine.lockstep(SETTING.header()).encode(data.scanned)
+    encoding = Session().lockstep(SETTING.header()).encode(data.scanned)
     encoding.advance(1 << 20)
     record = scan.measure(data, SETTING)
     assert sum(record["bits"]["model"]) == pytest.approx(encoding.nll / (1 << 20), abs=0.01 * len(data.scanned) / 1024)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from small import HEADERS
 
-from lmzip import engine
 from lmzip.codec.message import Header
+from lmzip.frames import encode_frame
 from lmzip.lab.score import Scorer, score
 from lmzip.prior import store
 from lmzip.prior.train import train
 from lmzip.progress import Watch
-from lmzip.receiver import Survey
-from lmzip.sender import Sender, encode_frame
+from lmzip.sender import Sender
+from lmzip.session import Session
+from lmzip.survey import Survey
 
+SESSION = Session()
 PROSE = [
     b"The old lady pulled her spectacles down and looked over them about the room; then she put them up.",
     b"She seldom or never looked through them for so small a thing as a boy; they were her state pair.",
@@ -32,13 +34,13 @@ NOISE = [
 def footer(header: Header, data: bytes) -> int:
     """What the footer of its archive says."""
     sink = io.BytesIO()
-    Sender(sink, header, b"", Watch()).run(io.BytesIO(data))
-    return Survey(io.BytesIO(sink.getvalue()), keep=False).footer.nll
+    Sender(sink, header, b"", Watch(), session=SESSION).run(io.BytesIO(data))
+    return Survey(io.BytesIO(sink.getvalue()), keep=False, session=SESSION).footer.nll
 
 
 def nll(header: Header, data: bytes) -> int:
     """Of its frames coded by a new predictor, also where an archive would store them."""
-    state, size = engine.lockstep(header), header.frame_size
+    state, size = SESSION.lockstep(header), header.frame_size
     blocks = [np.frombuffer(data[at : at + size], np.uint8) for at in range(0, len(data), size)]
     return sum(
         encode_frame(header, k, block.tobytes(), False, state, state.encode(block)).frame.nll
@@ -47,7 +49,7 @@ def nll(header: Header, data: bytes) -> int:
 
 
 def prior(header: Header, corpus: bytes, path) -> store.Prior:
-    _, made = train(Sender(io.BytesIO(), header, b"", Watch()), io.BytesIO(corpus), False, "", "")
+    _, made = train(Sender(io.BytesIO(), header, b"", Watch(), session=SESSION), io.BytesIO(corpus), False, "", "")
     store.write(path, *made)
     return store.read(path)
 
@@ -57,7 +59,7 @@ def test_a_score_is_what_an_archive_costs_and_nothing_stays(kind, text):
     """Long texts of several frames, noise, one byte repeated, nothing at all; then the first ones again."""
     noise = np.random.default_rng(1).bytes(5000)
     texts = [text[:9000], PROSE[0], b"", b"aaaaaaaa", noise, text[5000:5600], b"\0", text[:9000], PROSE[0]]
-    scorer = Scorer(HEADERS[kind])
+    scorer = Scorer(HEADERS[kind], SESSION)
     before = scorer.state.digest()
     scores = [scorer.nll(one) for one in texts]
     assert scores == [nll(HEADERS[kind], one) for one in texts]
@@ -68,22 +70,21 @@ def test_a_score_is_what_an_archive_costs_and_nothing_stays(kind, text):
 @pytest.mark.parametrize("kind", ["both", "experts"])
 def test_with_a_prior_too(kind, text, tmp_path):
     made = prior(HEADERS[kind], text[:20_000], tmp_path / "x.prior")
-    store.remember(made, "")
-    header = store.header(made, 4096, False)
-    scorer = Scorer(header)
+    SESSION.remember(made)
+    header = made.archive_header(4096)
+    scorer = Scorer(header, SESSION)
     before = scorer.state.digest()
     for one in (text[20_000:23_000], PROSE[1], text[20_000:23_000]):
         assert scorer.nll(one) == nll(header, one)
     assert scorer.nll(text[20_000:23_000]) == footer(header, text[20_000:23_000])
     assert scorer.state.digest() == before
-    engine.set_prior_path("")
 
 
 def test_noise_ranks_above_prose():
     """The first use: a filter."""
     texts = PROSE + NOISE
     lines = [json.dumps({"text": one.decode(), "id": k}).encode() for k, one in enumerate(texts)]
-    rows = list(score(lines, "text", Scorer(HEADERS["both"])))
+    rows = list(score(lines, "text", Scorer(HEADERS["both"], SESSION)))
     ranked = sorted(rows, key=lambda row: row["bpb"])
     assert {row["id"] for row in ranked[: len(PROSE)]} == set(range(len(PROSE)))
 
@@ -100,8 +101,8 @@ def test_moore_and_lewis_select_what_is_wanted(text, tmp_path):
     general = prior(header, text[40_000:46_000] + code[:6000], tmp_path / "general.prior")
     scorers = []
     for one in (wanted, general):
-        store.remember(one, "")
-        scorers.append(Scorer(store.header(one, 4096, False)))
+        SESSION.remember(one)
+        scorers.append(Scorer(one.archive_header(4096), SESSION))
     pool = {
         "prose": text[20_000:20_400].decode(),
         "more": text[30_000:30_400].decode(),
@@ -113,7 +114,6 @@ def test_moore_and_lewis_select_what_is_wanted(text, tmp_path):
     assert rows["more"]["difference"] < rows["code"]["difference"]
     for row in rows.values():
         assert row["difference"] == row["bpb"] - row["against"]
-    engine.set_prior_path("")
 
 
 # The command line, with a toy inside

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import lmzip
-from lmzip import engine, pack, presets
+from lmzip import pack, presets
 from lmzip.codec import cache
 from lmzip.codec.message import Header
 from lmzip.progress import Watch
 from lmzip.sender import Sender
+from lmzip.session import Session
 
 NEEDED = ("numpy", "numba", "llvmlite", "torch", "typing_extensions", "sympy", "mpmath", "networkx", "jinja2")
 NEEDED += ("markupsafe", "filelock", "fsspec", "torchgen", "functorch", "nvidia", "triton")
@@ -43,7 +44,7 @@ def bare(tmp_path):
 
 def archive_of(data: bytes, header: Header) -> bytes:
     sink = io.BytesIO()
-    Sender(sink, header, pack.packed(pack.kind_of(header)), Watch()).run(io.BytesIO(data))
+    Sender(sink, header, pack.packed(pack.kind_of(header)), Watch(), session=Session()).run(io.BytesIO(data))
     return sink.getvalue()
 
 
@@ -118,4 +119,4 @@ def test_no_jit_is_refused(monkeypatch):
 
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     with pytest.raises(lmzip.UsageError, match="NUMBA_DISABLE_JIT"):
-        engine.lockstep(Header())
+        Session().lockstep(Header())

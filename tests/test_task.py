@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lmzip import engine
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
 from lmzip.lab import task
+from lmzip.session import Session
 
 MODEL = ModelSettings(layers=1, width=16, hidden=16, window=32, table_bits=10)
 
@@ -34,7 +34,7 @@ def code(state, data: bytes) -> int:
 @pytest.mark.parametrize("frozen", [False, True])
 def test_what_is_coded_aside_leaves_no_trace(header, frozen, text):
     """Also where it makes the experts' tables grow, and where its length is no whole number of segments."""
-    plain, probed = engine.lockstep(header), engine.lockstep(header)
+    plain, probed = Session().lockstep(header), Session().lockstep(header)
     for start in range(0, 8192, 4096):
         part = text[start : start + 4096]
         assert code(plain, part) == code(probed, part)
@@ -46,7 +46,7 @@ def test_what_is_coded_aside_leaves_no_trace(header, frozen, text):
 
 
 def test_an_error_aside_leaves_no_trace_either(text):
-    state = engine.lockstep(Header(model=MODEL))
+    state = Session().lockstep(Header(model=MODEL))
     code(state, text[:4096])
     digest, learner = state.digest(), state.learner
     with contextlib.suppress(InterruptedError), task.aside(state, frozen=True):
@@ -56,7 +56,7 @@ def test_an_error_aside_leaves_no_trace_either(text):
 
 
 def test_frozen_weights_do_not_learn(text):
-    state = engine.lockstep(Header(model=MODEL))
+    state = Session().lockstep(Header(model=MODEL))
     code(state, text[:8192])
     weights = {name: array.copy() for name, array in state.arrays().items() if "weight" in name or "tables" in name}
     with task.aside(state, frozen=True):
@@ -69,7 +69,7 @@ def test_frozen_weights_do_not_learn(text):
 
 
 def test_bytes_cost_what_the_frame_costs(text):
-    state = engine.lockstep(Header(model=MODEL))
+    state = Session().lockstep(Header(model=MODEL))
     code(state, text[:4096])
     part = np.frombuffer(text[4096:5100], np.uint8)
     with task.aside(state):
@@ -81,7 +81,7 @@ def test_bytes_cost_what_the_frame_costs(text):
 def test_costs_of_bytes_want_a_model_without_replay():
     for header in (Header(experts=ExpertSettings(slots=1024)), Header(model=MODEL, replay=1)):
         with pytest.raises(ValueError, match="no replay"):
-            task.byte_costs(engine.lockstep(header), np.zeros(32, np.uint8))
+            task.byte_costs(Session().lockstep(header), np.zeros(32, np.uint8))
 
 
 def test_what_the_tasks_ask():
@@ -115,7 +115,7 @@ def test_a_score_is_the_mean_cost_of_what_is_asked():
 
 def test_learning_copies_what_frozen_weights_can_not(text):
     """A toy of a model has no heads that copy, but its n-gram tables learn a string from one look at it."""
-    state = engine.lockstep(Header(model=replace(MODEL, table_bits=14)))
+    state = Session().lockstep(Header(model=replace(MODEL, table_bits=14)))
     code(state, text[: 32 << 10])
     digest = state.digest()
     scores = task.examine(state, trials=16)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmzip import engine
 from lmzip.accel.threads import ThreadedEncoding, ThreadedLockstep
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
+from lmzip.session import Session
 
 MODEL = ModelSettings(layers=1, width=32, heads=2, hidden=48, window=16, table_bits=8)
 HEADER = Header(segment=16, frame_size=1 << 12, experts=ExpertSettings(slots=16), model=MODEL)
@@ -48,20 +48,18 @@ def test_an_error_in_the_second_thread_is_the_senders(monkeypatch):
         state.encode(TEXT).advance(1000)
 
 
-def test_it_is_taken_where_there_are_threads_and_both_predictors(monkeypatch):
+def test_it_is_taken_where_there_are_threads_and_both_predictors():
     for threads, model, taken in ((1, MODEL, False), (2, MODEL, True), (2, None, False)):
-        monkeypatch.setattr(engine, "_threads", threads)
         header = Header(segment=16, frame_size=1 << 12, experts=HEADER.experts, model=model)
-        assert isinstance(engine.lockstep(header).encode(TEXT), ThreadedEncoding) == taken
+        assert isinstance(Session(threads).lockstep(header).encode(TEXT), ThreadedEncoding) == taken
 
 
-def test_products_of_small_models_stay_on_one_thread(monkeypatch):
+def test_products_of_small_models_stay_on_one_thread():
     """Threads that meet after every product of 5 µs made coding five times slower on a busy machine."""
     import torch
 
-    monkeypatch.setattr(engine, "_threads", 4)
     for width, threads in ((32, 1), (512, 4)):
         model = ModelSettings(layers=1, width=width, heads=2, hidden=48, window=16, table_bits=8)
-        engine.lockstep(Header(segment=64, frame_size=1 << 12, model=model))
+        Session(4).lockstep(Header(segment=64, frame_size=1 << 12, model=model))
         assert torch.get_num_threads() == threads
     torch.set_num_threads(1)

@@ -167,9 +167,9 @@ class ToyDecoding(_ToyFrame):
 
 def install() -> None:
     """Let everything in this process use the toy."""
-    from lmzip import engine, pool, receiver, sender
+    from lmzip import pool, receiver, sender, session
 
-    engine.load = lambda *_: ToyLockstep
+    session.lockstep_class = lambda *_: ToyLockstep
     for module in (sender, receiver, pool):
         module.source_digest = lambda: "toy"  # checkpoints outlive a change of the codec
 

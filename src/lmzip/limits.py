@@ -55,7 +55,7 @@ class Cost:
 
     @property
     def frame_work(self) -> int:
-        """Operations for every coded frame besides: the state's digest; a new predictor where frames are independent."""
+        """Operations for every coded frame besides: the state's digest, or a new predictor where it is independent."""
         return 2_000_000_000 if self.header.independent_frames else 300_000_000
 
     def seconds(self, length: int) -> float:

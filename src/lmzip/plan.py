@@ -110,9 +110,7 @@ def pieces(source: BinaryIO, length: int) -> list[bytes]:
         source.seek(place)
 
 
-def sample(
-    source: BinaryIO, length: int, session: Session, clock: Callable[[], float] = time.perf_counter
-) -> Sample:
+def sample(source: BinaryIO, length: int, session: Session, clock: Callable[[], float] = time.perf_counter) -> Sample:
     """Code pieces of the source; takes a few seconds, and compiles the kernels of `fast` on a machine's first use.
 
     `clock` gives the seconds that a byte takes: of the wall, unless it is to be compared on a busy machine.

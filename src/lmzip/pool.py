@@ -120,7 +120,9 @@ def decode(
 ) -> tuple[bytes, bytes]:
     """One independent frame's data, and its digest."""
     codec = released.part(header.format_version, "receive")
-    unfinished = _Unfinished(session, keep if frame.kind == CODED else None, header, frame.number, frame.pack(header.key))
+    unfinished = _Unfinished(
+        session, keep if frame.kind == CODED else None, header, frame.number, frame.pack(header.key)
+    )
     predictor, decoding = unfinished.begin(lambda fresh: fresh.decode(np.frombuffer(payload, np.uint8), frame.length))
     watch = unfinished.watch(predictor)
     if decoding:

@@ -52,9 +52,7 @@ class Session:
         """The session of one of several processes: with a thread of its own, priors where they are found here."""
         return Session(1, self.device, self.places)
 
-    def open(
-        self, name: str | os.PathLike[str], *, bits: int | None = None, adapt: str | None = None
-    ) -> Knowledge:
+    def open(self, name: str | os.PathLike[str], *, bits: int | None = None, adapt: str | None = None) -> Knowledge:
         """The prior of this name, digest, file or directory, remembered by its digest.
 
         bits, adapt: of a pretrained model, see EncodeOptions. Raises PriorError, MissingPrior or UsageError.

@@ -47,9 +47,7 @@ def read_header(reader: Reader) -> Any:
 class Survey:
     """An archive's heads, read without decoding: what `info` and `list` show."""
 
-    def __init__(
-        self, file: BinaryIO, *, keep: bool = True, limits: Limits | None = None, session: Session
-    ) -> None:
+    def __init__(self, file: BinaryIO, *, keep: bool = True, limits: Limits | None = None, session: Session) -> None:
         """`keep`: remember every frame and where its payload begins, not just the totals; within `limits`.
 
         Raises ArchiveError, LimitError.

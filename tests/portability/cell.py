@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lmzip import engine
 from lmzip.accel import cuda
 from lmzip.codec.message import VERSION, Header, Reader
 from lmzip.codec.settings import ExpertSettings, ModelSettings
+from lmzip.frames import encode_frame
 from lmzip.progress import Watch
-from lmzip.sender import Sender, encode_frame
+from lmzip.sender import Sender
+from lmzip.session import Session, lockstep_class
 
 FLUSH = {"ieee": 0, "ftz": 0x8000, "daz": 0x40, "both": 0x8040}  # bits of MXCSR
 SMALL = ExpertSettings(slots=16)
@@ -80,10 +81,10 @@ def walk(lockstep: object, coding: object) -> list[str]:
 def cell(header: Header, sample: bytes, two_threads: bool) -> dict:
     """Digests of one case; the sender's states are the receiver's."""
     two_threads = two_threads and header.model is not None and header.experts is not None
-    sender, receiver = engine.load(two_threads)(header), engine.load()(header)
+    sender, receiver = lockstep_class(two_threads)(header), lockstep_class()(header)
     encoding = sender.encode(np.frombuffer(sample, np.uint8))
     states, archive = walk(sender, encoding), io.BytesIO()
-    out = Sender(archive, header, b"", Watch())
+    out = Sender(archive, header, b"", Watch(), session=Session())
     out.write(header.pack())
     out.add(encode_frame(header, 0, sample, False, sender, encoding))
     out.finish()

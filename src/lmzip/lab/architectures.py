@@ -20,12 +20,12 @@ import numpy as np
 from ..codec.experts import MIX, Experts, _code_segment
 from ..codec.learner import RATE, Learner, train
 from ..codec.lockstep import Decoding, Lockstep
-from ..predictor import completed
 from ..codec.message import Header
 from ..codec.model import Cache, Model, forward
 from ..codec.product import Products
 from ..codec.settings import ExpertSettings, ModelSettings
 from ..codec.symbols import FREQUENCY_BITS
+from ..predictor import completed
 from .lstm import Lstm, LstmLearner, LstmSettings, rates
 from .positions import ByPosition
 

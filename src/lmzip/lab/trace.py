@@ -19,9 +19,9 @@ from ..codec import coder, lockstep
 from ..codec.message import CODED, NLL_BITS, Header
 from ..codec.mixer import BITS
 from ..codec.symbols import FREQUENCY_BITS
+from ..frames import Coded
 from ..ledger import Ledger
 from ..progress import Watch
-from ..frames import Coded
 from ..sender import Sender
 from ..session import DeferredPredictor, Session
 from . import notes
@@ -260,6 +260,8 @@ def trace(
     if header.model is not None and probes:
         length = max(2 * header.model.window, header.segment)
         result.probe = Probe(max(header.segment, len(data) // probes), length)
-    sender = _Sender(sink or io.BytesIO(), header, pack.code(header) if code else b"", watch or Watch(), result, session)
+    sender = _Sender(
+        sink or io.BytesIO(), header, pack.code(header) if code else b"", watch or Watch(), result, session
+    )
     result.ledger = sender.run(io.BytesIO(data))
     return result

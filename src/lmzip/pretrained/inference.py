@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import PriorError
 from . import functions, kernels
-from .families import BITS, Architecture, Weights
 from .activations import GELU, RELU, RELU2
+from .families import BITS, Architecture, Weights
 from .kernels import f4
 from .tensors import Tensor
 

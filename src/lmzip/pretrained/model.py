@@ -172,9 +172,10 @@ class Pretrained:
         """Rows for people; loads and checks the weights. Raises PriorError."""
         self.network()
         sizes, tokens = self.architecture, self.table
+        adaptation = "adaptation of the head" if self.adapt else "no adaptation"
         escaped = "" if tokens.complete else "; bytes that are no tokens are escaped"
         return {
-            "digest": f"{self.digest.hex()}, with {self.bits} bits and {'the head adapted' if self.adapt else 'no adaptation'}",
+            "digest": f"{self.digest.hex()}, with {self.bits} bits and {adaptation}",
             "stored": f"{self.size:,} bytes",
             "model": f"{sizes.family}, {self.parameters:,} parameters in {sizes.layers} layers, {sizes.width} wide",
             "window": f"{sizes.context:,} tokens of the model's {sizes.positions:,}",

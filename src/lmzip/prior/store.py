@@ -183,7 +183,6 @@ class Prior:
         except ValueError as error:
             raise PriorError(f"{self.path} can't be used: {error}; rebuild it with this lmzip") from error
 
-
     def lockstep(self, header: Header, session: Session) -> Any:
         """A predictor where the prior ends; see Knowledge."""
         state = session.fresh(header)

@@ -55,9 +55,7 @@ def train(sender: Sender, source: Any, resume: bool, licence: str, origin: str) 
     ledger = sender.run(Tap(source, seen), resume)  # type: ignore[arg-type]
     if not ledger.original:
         raise UsageError("the corpus is empty: there is nothing to learn")
-    return ledger, parts(
-        sender.predictor, ledger, whole_digest(sender.leaves), seen, (licence, origin), sender.session
-    )
+    return ledger, parts(sender.predictor, ledger, whole_digest(sender.leaves), seen, (licence, origin), sender.session)
 
 
 def build(receiver: Receiver, licence: str, origin: str) -> tuple[Ledger, Parts]:
