@@ -234,7 +234,9 @@ def test_its_settings_are_the_archives(priors, text):
     path = str(prior.path)
     archive = lmzip.compress(text[:1000], prior=path)
     assert Survey(io.BytesIO(archive), session=SESSION).header.experts == EXPERTS
-    assert lmzip.decompress(archive) == text[:1000]
+    assert lmzip.decompress(archive, prior_path=path) == text[:1000]
+    with pytest.raises(MissingPrior, match="is missing"):  # what another call was told is no secret passed on
+        lmzip.decompress(archive)
     for options in ({"preset": "fast"}, {"experts": "none"}, {"seed": 3}, {"replay": 2}):
         with pytest.raises(UsageError, match="other settings than"):
             lmzip.compress(b"", prior=path, **options)

@@ -17,7 +17,7 @@ SUFFIX = ".lmz"
 class Input:
     """A binary file whose errors of reading are FileErrors, so that nobody takes them for the output's."""
 
-    def __init__(self, file: BinaryIO, *, standard: bool = False) -> None:
+    def __init__(self, file: Any, *, standard: bool = False) -> None:
         """`standard`: it is standard input, which hands no mode and no time on to outputs."""
         self._file, self.standard = file, standard
 

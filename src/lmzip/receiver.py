@@ -28,7 +28,7 @@ class Receiver:
     def __init__(
         self,
         source: BinaryIO,
-        sink: BinaryIO,
+        sink: Any,
         limits: Limits,
         watch: Watch,
         snapshot: Path | None = None,

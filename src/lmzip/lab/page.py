@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ..text import printable
 from . import figures as plots
 
 CONTROLS = {b"\n": "⏎", b"\r": "←", b"\t": "⇥", b" ": "␣"}
@@ -21,9 +22,7 @@ LEVELS = (0.25, 0.5, 1, 2, 4, 6, 8, 12)  # bits, where the heat map's colours ch
 
 def render(report: dict[str, Any]) -> str:
     """HTML of what `report.measure` gave for each file, `report["files"]`, and of where it comes from."""
-    from ..cli import shown
-
-    report = report | {"files": [one | {"name": shown(one["name"])} for one in report["files"]]}
+    report = report | {"files": [one | {"name": printable(one["name"])} for one in report["files"]]}
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -82,14 +82,17 @@ def bits(header: Header, pieces: Iterable[bytes], session: Session) -> float:
     return total / (1 << NLL_BITS)
 
 
-def measure(header: Header, frames: list[Frame], original: BinaryIO, session: Session) -> Worth | None:
-    """Of the prior of an archive with these frames; codes up to 1 MiB of the original without it.
+def measure(
+    header: Header, frames: list[Frame], original: Any, session: Session, look: Callable[[], None] = lambda: None
+) -> Worth | None:
+    """Of the prior of an archive with these frames; codes up to 1 MiB of the original without it, as `look` is told.
 
     None where there is nothing to compare: no frames, or a prior that can't be rebuilt and has no fingerprint.
     """
     prior = session.knowledge(header)
     if not frames or prior is None or prior.rebuilt is None or prior.fingerprint() is None:
         return None
+    look()
     pieces: list[bytes] = []
     nll = 0
     original.seek(0)

@@ -1,19 +1,26 @@
-"""`lmzip scan`: the options, the runs with their expected time, and what is written of them."""
+"""Fit scaling laws over data, model size and compute, from runs of the coding loop."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from .. import engine, limits
-from ..errors import FileError, UsageError
-from ..progress import Bar, signals
+import numpy as np
 
-HELP = """\
+from ...errors import FileError, UsageError
+from ...limits import MB, Cost, readable_time
+from ...predictor import completed
+from ...progress import Bar, signals
+from ...session import Session
+from .. import arguments
+from ..console import Console
+
+ORDER = 120
+OVERVIEW = "scaling laws of DATA              lmzip scan enwik8                 → scan/"
+EXAMPLES = """\
 examples:
   lmzip scan enwik8                           five sizes over the first 2 MiB → scan/
   lmzip scan a.txt b.c c.wav --shuffle 4K     kinds of data compared by their exponents
@@ -28,43 +35,43 @@ SIZES = "1x16,1x32,1x64,1x128,2x128"
 CALIBRATION = 1 << 14  # bytes coded to see how fast this machine is now
 
 
-def add_options(parser: argparse.ArgumentParser, size: Any, natural: Any) -> None:
-    """The options, on the command line's parser; `size` and `natural` parse its kinds of numbers."""
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options."""
     parser.add_argument("data", nargs="+", metavar="DATA", help="files of any kind")
     text = "the folder of runs, figures and plots (default scan)"
     parser.add_argument("-o", "--output", default="scan", metavar="OUT", help=text)
     text = f"model sizes as LAYERSxWIDTH, comma between (default {SIZES})"
     parser.add_argument("--sizes", default=SIZES, metavar="LIST", help=text)
     text = "how much of each file, from its beginning (default: all, 2M at most)"
-    parser.add_argument("--bytes", type=size, metavar="SIZE", help=text)
+    parser.add_argument("--bytes", type=arguments.size, metavar="SIZE", help=text)
     text = "attention windows, comma between; the first is that of every size (default 64)"
     parser.add_argument("--windows", default="64", metavar="LIST", help=text)
     text = "n-gram tables have 2^BITS rows (default 17); 8 leaves next to nothing of them"
-    parser.add_argument("--table-bits", type=natural, default=17, metavar="BITS", help=text)
+    parser.add_argument("--table-bits", type=arguments.natural, default=17, metavar="BITS", help=text)
     text = "seeds of the smallest and the largest size (default 1)"
-    parser.add_argument("--seeds", type=natural, default=1, metavar="N", help=text)
+    parser.add_argument("--seeds", type=arguments.natural, default=1, metavar="N", help=text)
     parser.add_argument(
         "--experts", action="store_true", help="the smallest and the largest size mixed with experts, too"
     )
     text = "the file's end that is never learnt and coded on the side at D, D/2, D/4, … (default 64K or an eighth)"
-    parser.add_argument("--held-out", type=size, metavar="SIZE", help=text)
+    parser.add_argument("--held-out", type=arguments.size, metavar="SIZE", help=text)
     text = "cut the file into pieces of this size and shuffle them, so that it is the same everywhere"
-    parser.add_argument("--shuffle", type=size, default=0, metavar="SIZE", help=text)
+    parser.add_argument("--shuffle", type=arguments.size, default=0, metavar="SIZE", help=text)
     text = "where the fits over data begin (default 32K: the first steps follow no law yet)"
-    parser.add_argument("--fit-from", type=size, default=1 << 15, metavar="SIZE", help=text)
+    parser.add_argument("--fit-from", type=arguments.size, default=1 << 15, metavar="SIZE", help=text)
     parser.add_argument("--tasks", action="store_true", help="also put in-context tasks to the model at D, D/2, D/4, …")
     parser.add_argument("--no-plots", action="store_true", help="figures only")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run what is not yet run, then fit and plot; the table goes to standard output."""
+def run(args: argparse.Namespace, console: Console) -> None:
+    """Run what is not yet run, then fit and plot; the table goes to standard output. Raises UsageError, FileError."""
     try:
-        import scipy  # noqa: F401
+        import scipy  # noqa: F401  # extra: lab
     except ImportError:
         raise UsageError("fits need scipy, of the extra `lab`: bash scripts/setup.sh .venv lab") from None
-    from . import charts, laws, provenance, scan
+    from ...lab import charts, laws, provenance, scan  # start-up: loads numba
 
-    folder = Path(args.output)
+    session, folder = arguments.session(args), Path(args.output)
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is not a folder; name another with -o")
     try:
@@ -81,15 +88,14 @@ def run(args: argparse.Namespace) -> int:
         (data, setting) for data, setting in jobs if not scan.path(data, setting, folder / "runs", args.tasks).exists()
     ]
     with signals():
-        if not args.quiet:
-            print(_expected(pending, len(jobs)), file=sys.stderr)
+        console.say(_expected(pending, len(jobs), session))
         runs = []
         for data, setting in jobs:
-            bar = Bar(f"{data.name} {setting.name}", show=not args.quiet and sys.stderr.isatty())
+            bar: Bar = console.bar(f"{data.name} {setting.name}")
             if (data, setting) in pending:
                 bar.begin(len(data.scanned))
             try:
-                record = scan.run(data, setting, folder / "runs", args.tasks, bar.step)
+                record = scan.run(data, setting, folder / "runs", session, args.tasks, bar.step)
             finally:
                 bar.close()
             runs.append(laws.Run(record))
@@ -98,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     laws.write_csv(runs, folder / "points.csv")
     result = {
-        "about": provenance.about(["lmzip", *args.words]),
+        "about": provenance.about(["lmzip", *console.words]),
         "series": list(analyses.values()),
         "seeds": laws.corners(runs),
         "contexts": laws.contexts(runs),
@@ -119,37 +125,33 @@ def run(args: argparse.Namespace) -> int:
                 charts.capability(members, analyses[base]["compute"]["loss"], folder / f"{name}-tasks")
         if len(sources) > 1:
             charts.exponents(list(analyses.values()), "marginal", folder / "kinds")
-    print("\n\n".join(laws.table(analysis) for analysis in analyses.values()))
-    if not args.quiet:
-        print(f"points.csv, laws.json{'' if args.no_plots else ' and plots'} are in {folder}", file=sys.stderr)
-    return 0
+    console.show("\n\n".join(laws.table(analysis) for analysis in analyses.values()))
+    console.say(f"points.csv, laws.json{'' if args.no_plots else ' and plots'} are in {folder}")
 
 
-def _expected(pending: list, count: int) -> str:
+def _expected(pending: list[tuple[Any, Any]], count: int, session: Session) -> str:
     """How long the runs that are left will take, after a short calibration with the cheapest and the dearest."""
-    import numpy as np
-
     if not pending:
         return f"all {count} runs are there already"
     total = sum(len(data.scanned) for data, _ in pending)
     text = f"{len(pending)} of {count} runs to go, {total:,} bytes in all"
     if total < 1 << 20:
         return text
-    dearest = max(pending, key=lambda job: limits.work(job[1].header()))
-    cheapest = min(pending, key=lambda job: limits.work(job[1].header()))
-    paces = {limits.work(setting.header()): _pace(data, setting) for data, setting in (cheapest, dearest)}
+    dearest = max(pending, key=lambda job: Cost(job[1].header()).work)
+    cheapest = min(pending, key=lambda job: Cost(job[1].header()).work)
+    paces = {Cost(setting.header()).work: _pace(data, setting, session) for data, setting in (cheapest, dearest)}
     known, seconds = zip(*sorted(paces.items()))
     expected = sum(
-        len(data.scanned) * float(np.interp(limits.work(setting.header()), known, seconds)) for data, setting in pending
+        len(data.scanned) * float(np.interp(Cost(setting.header()).work, known, seconds)) for data, setting in pending
     )
-    memory = max(limits.memory(setting.header(), len(data.scanned)) for data, setting in pending)
-    return f"{text}: about {limits.readable_time(1.2 * expected)}, up to {memory // limits.MB:,} MB of memory"
+    memory = max(Cost(setting.header()).memory(len(data.scanned)) for data, setting in pending)
+    return f"{text}: about {readable_time(1.2 * expected)}, up to {memory // MB:,} MB of memory"
 
 
-def _pace(data: Any, setting: Any) -> float:
+def _pace(data: Any, setting: Any, session: Session) -> float:
     """Seconds a byte, now, on this machine."""
-    encoding = engine.lockstep(setting.header()).encode(data.scanned[:CALIBRATION])
+    encoding = session.lockstep(setting.header()).encode(data.scanned[:CALIBRATION])
     encoding.advance(2)  # loads the kernels
     start, begun = encoding.position, time.perf_counter()
-    engine.completed(encoding)
+    completed(encoding)
     return (time.perf_counter() - begun) / (encoding.length - start)

@@ -1,0 +1,122 @@
+"""Rebuild the original of an archive."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ...errors import ArchiveError, ArithmeticDiffers, DamageError, UsageError, system_error
+from ...files import SUFFIX, create
+from ...limits import Limits
+from ...salvage import salvage
+from ...session import Session
+from ...survey import Survey
+from .. import arguments
+from ..console import Console
+from ..transfer import Target, decode_to, reading, writing
+
+ORDER = 20
+OVERVIEW = "rebuild the original              lmzip decode book.txt.lmz         → book.txt"
+EXAMPLES = """\
+examples:
+  lmzip decode book.txt.lmz                   → book.txt
+  lmzip decode book.txt.lmz -o -              to standard output, each frame when its digest holds
+  lmzip decode big.lmz --resume               after an interruption
+  lmzip decode damaged.lmz --keep-going       what it still holds → damaged.partial, and a status that isn't 0
+
+Without limits of your own, an archive may ask for 4 GB of memory, 128 MiB of output and ten minutes of work, and
+for 256 times its own size beyond that. What asks for more is refused before anything is allocated.
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options."""
+    arguments.add_files(parser)
+    arguments.add_output(parser)
+    arguments.add_decoding(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """Every archive into a file of its own."""
+    output = arguments.output(args)
+    console.each(args.files, lambda name: decode(args, console, name, output or original_name(name)))
+
+
+def original_name(name: str) -> str:
+    """What an archive decodes to, by its own name. Raises UsageError."""
+    if name == "-":
+        return "-"
+    if name.endswith(".tlmz"):
+        return name[: -len(".tlmz")] + ".tar"
+    if name.endswith(SUFFIX) and Path(name).name != SUFFIX:
+        return name[: -len(SUFFIX)]
+    raise UsageError(f"its name doesn't end in {SUFFIX}; name the output with -o or -c")
+
+
+def decode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
+    """The archive `name` into the file `output`."""
+    target = Target(output, args.force, args.resume)
+    if args.run_embedded:
+        if args.resume:
+            raise UsageError("what the archive's own code has begun can't be resumed; leave --resume out")
+        return run_embedded(args.run_embedded, console, name, target)
+    session, limits = arguments.session(args), arguments.decode_options(args).limits
+    with reading(name) as source:
+        try:
+            with writing(target, source, console) as opened:
+                decode_to(
+                    source, opened.sink, limits, session, console, opened.snapshot,
+                    resume=args.resume, every=args.checkpoint,
+                )  # fmt: skip
+        except (DamageError, ArithmeticDiffers) as error:
+            if not args.keep_going:
+                raise
+            rest = save_rest(source, target, limits, session)
+            raise type(error)(f"{str(error).partition(';')[0]}; {rest}") from error
+    return None
+
+
+def save_rest(source: Any, target: Target, limits: Limits, session: Session) -> str:
+    """Save what a damaged archive still holds to TARGET.partial; says what was lost. Raises FileError."""
+    if target.is_standard or source.size() is None:
+        return "--keep-going works from file to file: nothing more was saved"
+    path = Path(target.name + ".partial")
+    if os.path.lexists(path) and not target.force:
+        return f"{path} exists, so nothing was saved; add -f to overwrite it"
+    with create(path, force=target.force) as sink:
+        try:
+            frames, count, lost = salvage(source, sink, limits, session)
+        except OSError as error:
+            raise system_error(error, f"can't write all of {path}") from error
+    ranges = ", ".join(f"{start:,} to {'the end' if stop is None else f'{stop:,}'}" for start, stop in lost)
+    return f"{count:,} bytes in {frames} frames saved to {path}; lost: bytes {ranges or 'none'}"
+
+
+def run_embedded(wanted: str, console: Console, name: str, target: Target) -> None:
+    """Let the archive's own code decode it, in a process of its own, if its SHA-256 is the one `wanted`.
+
+    Raises UsageError if it isn't, or if there is none.
+    """
+    with tempfile.TemporaryDirectory() as folder, reading(name) as source:
+        archive, result = Path(folder, "archive.lmz"), Path(folder, "result")
+        with open(archive, "w+b") as copy:  # what is run is what was looked at, whatever becomes of the file meanwhile
+            shutil.copyfileobj(source, copy)
+            copy.seek(0)
+            code = Survey(copy, keep=False, session=Session()).code
+        if not code:
+            raise UsageError("the archive carries no code; decode it without --run-embedded")
+        if (digest := hashlib.sha256(code).hexdigest()) != wanted.lower():
+            raise UsageError(f"the archive's code has SHA-256 {digest}, not the one given; run it only if you trust it")
+        with writing(target, source, console) as opened:
+            run = subprocess.run([sys.executable, "-I", str(archive), str(result)], check=False)
+            if run.returncode:
+                raise ArchiveError(f"the archive's code gave up, status {run.returncode}; try lmzip decode without it")
+            with open(result, "rb") as file:
+                shutil.copyfileobj(file, opened.sink)

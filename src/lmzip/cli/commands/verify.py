@@ -1,0 +1,48 @@
+"""Decode an archive, check every digest, and compare with the original if it is given."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+
+from ...errors import ArchiveError
+from ...text import printable
+from .. import arguments
+from ..console import Console
+from ..transfer import Nowhere, decode_to, reading
+
+ORDER = 30
+OVERVIEW = "decode and compare, write nothing lmzip verify book.txt.lmz book.txt"
+EXAMPLES = """\
+examples:
+  lmzip verify book.txt.lmz                   decodes it, compares every digest
+  lmzip verify book.txt.lmz book.txt          and every byte
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument("file", metavar="FILE", help="an archive; -: standard input")
+    parser.add_argument("original", nargs="?", metavar="ORIGINAL", help="what it should decode to")
+    arguments.add_prior_path(parser)
+    arguments.add_machine(parser)
+    arguments.add_limits(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """One archive."""
+    verify(args, console, args.file, args.original)
+
+
+def verify(args: argparse.Namespace, console: Console, name: str, original: str | None) -> None:
+    """The archive `name`, against a file if it is given. Raises ArchiveError."""
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(reading(name))
+        compared = stack.enter_context(reading(original)) if original else None
+        limits, session = arguments.decode_options(args).limits, arguments.session(args)
+        ledger = decode_to(source, Nowhere(compared), limits, session, console, show=False)
+        if compared and compared.read(1):
+            raise ArchiveError(f"the original is longer than the archive's {ledger.original:,} bytes")
+    if not console.quiet:
+        what = f"the archive of {printable(original)}" if original else "whole"
+        console.show(f"{printable(name)}: {what}, {ledger.original:,} bytes from {ledger.archive:,}")
