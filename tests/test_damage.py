@@ -260,7 +260,7 @@ def check_rebuilt(seed: int) -> bool:
     with contextlib.suppress(ArchiveError, LimitError):
         Survey(io.BytesIO(broken), session=Session())
     with contextlib.suppress(ArchiveError, LimitError):
-        salvage(io.BytesIO(broken), io.BytesIO(), STRICT)
+        salvage(io.BytesIO(broken), io.BytesIO(), STRICT, Session())
     with contextlib.suppress(ArchiveError, LimitError), lmzip.open(io.BytesIO(broken), limits=STRICT) as file:
         file.seek(choose.randrange(600))
         file.read()
@@ -277,7 +277,7 @@ def check_salvage(seed: int) -> None:
     data, archive = choose.choice(CASES)
     broken, sink = mutate(archive, choose, splices=False), io.BytesIO()
     try:
-        _, count, lost = salvage(io.BytesIO(broken), sink, STRICT)
+        _, count, lost = salvage(io.BytesIO(broken), sink, STRICT, Session())
     except (ArchiveError, LimitError):  # the header is gone
         return
     kept = np.ones(len(data), bool)
@@ -352,7 +352,7 @@ def test_what_a_damaged_archive_still_holds_is_saved(toy_predictor, text, indepe
             broken = bytearray(archive)
             broken[place[number] + inside] ^= 255
             sink = io.BytesIO()
-            frames, count, lost = salvage(io.BytesIO(broken), sink, Limits())
+            frames, count, lost = salvage(io.BytesIO(broken), sink, Limits(), Session())
             result = sink.getvalue().ljust(len(data), b"\0")
             begin, end = 512 * number, min(512 * number + 512, len(data))
             if independent:
@@ -371,7 +371,7 @@ def test_a_cut_archive_gives_what_came_before(toy_predictor, text):
     archive = archive_of(text[:2048], code=False)
     place = starts(archive)
     sink = io.BytesIO()
-    frames, count, lost = salvage(io.BytesIO(archive[: place[2] + 5]), sink, Limits())
+    frames, count, lost = salvage(io.BytesIO(archive[: place[2] + 5]), sink, Limits(), Session())
     assert (frames, count, lost) == (2, 1024, [(1024, None)])
     assert sink.getvalue() == text[:1024]
 
@@ -451,7 +451,7 @@ def test_memory_is_bounded_for_all_processes_together(run, monkeypatch, text, tm
     path = tmp_path / "x.lmz"
     path.write_bytes(archive_of(text[:1000], independent_frames=True))
     chosen = []
-    monkeypatch.setattr(Receiver, "run", lambda self, resume: chosen.append(1))
+    monkeypatch.setattr(Receiver, "rebuild_frames", lambda self, saved: chosen.append(1))
     monkeypatch.setattr(Receiver, "run_parallel", lambda self, count, resume: chosen.append(count))
     need = Cost(Survey(io.BytesIO(path.read_bytes()), session=Session()).header).memory()
     for limit in (need, 2 * need, 5 * need, 100 * need):
@@ -523,7 +523,7 @@ def test_attacks_on_salvage(tmp_path):
         if name == "streams-and-experts":
             continue
         with open(tmp_path / name, "w+b") as sink, contextlib.suppress(LmzipError):
-            salvage(io.BytesIO(archive), sink, Limits())
+            salvage(io.BytesIO(archive), sink, Limits(), Session())
 
 
 @pytest.mark.slow

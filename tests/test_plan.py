@@ -65,7 +65,7 @@ def test_noise_is_expected_to_stay_as_large(monkeypatch):
 
     monkeypatch.setattr(plan, "PIECE", 5000)
     data = random.Random(1).randbytes(200_000)
-    found = plan.sample(io.BytesIO(data), len(data))
+    found = plan.sample(io.BytesIO(data), len(data), Session())
     for preset in presets.PRESETS:
         size = plan.estimate(preset, presets.header(preset), found, code=False).archive
         assert len(data) <= size < 1.01 * len(data)

@@ -30,11 +30,11 @@ def folder(tmp_path_factory):
     """Where a release of another format version lies, whose frames carry another digest of the state."""
     path = tmp_path_factory.mktemp("released")
     for kind in pack.LEFT_OUT:
-        files = pack.sources(pack.committed(kind))
+        files = released.sources(pack.committed(kind))
         for name, (present, then) in CHANGES.items():
             assert files[name].decode().count(present) == 1
             files[name] = files[name].replace(present.encode(), then.encode())
-        content = pack.zipped(pack.unpacked(pack.committed(kind))[0], files)
+        content = pack.zipped(released.unpacked(pack.committed(kind))[0], files)
         (path / released.name(OLDER, kind, content)).write_bytes(content)
     return path
 
@@ -103,7 +103,7 @@ def test_independent_frames_in_any_order_and_salvage(older, text):
         assert file.read() == text[512:600]
     broken, sink = bytearray(archive), io.BytesIO()
     broken[100] ^= 1  # in the first frame
-    found, recovered, lost = salvage(io.BytesIO(bytes(broken)), sink, Limits())
+    found, recovered, lost = salvage(io.BytesIO(bytes(broken)), sink, Limits(), Session())
     assert (found, recovered, lost) == (2, 344, [(0, 256)])
     assert sink.getvalue()[256:] == text[256:600]
 

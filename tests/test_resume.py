@@ -174,7 +174,7 @@ class Pipe(io.RawIOBase):
 @pytest.mark.parametrize("place", [512, 1024])
 def test_interrupted_while_resuming(toy_predictor, text, tmp_path, monkeypatch, independent, place):
     """What was done is read again before it goes on: an interruption there leaves the checkpoint as it was."""
-    monkeypatch.setattr("lmzip.sender.steps", lambda header: 1)
+    monkeypatch.setattr("lmzip.frames.steps", lambda header: 1)
     monkeypatch.setattr("lmzip.codec.receive.steps", lambda header: 1)
     data, header = text[:4096], Header(segment=256, frame_size=1024, independent_frames=independent)
     sink = io.BytesIO()
@@ -297,12 +297,12 @@ def test_a_worker_goes_on_within_its_frame(toy_predictor, text, tmp_path, monkey
     """However large the frames are, there are checkpoints inside them when there are several processes."""
     data, header = text[:20_000], Header(segment=16, frame_size=32_000, independent_frames=True)
     keep = pool.Keep(tmp_path / "x.lmzip-state", 1e-9)
-    path, coded = checkpoint.of_frame(keep.snapshot, 3), pool.encode(header, 3, data)
+    path, coded = checkpoint.of_frame(keep.snapshot, 3), pool.encode(Session(), header, 3, data)
 
     def do(keep: pool.Keep | None = None):
         if what == "encode":
-            return pool.encode(header, 3, data, keep)
-        return pool.decode(header, coded.frame, coded.payload, keep)
+            return pool.encode(Session(), header, 3, data, keep)
+        return pool.decode(Session(), header, coded.frame, coded.payload, keep)
 
     begun: list[int] = []
     advance, save = toy._ToyFrame.advance, checkpoint.save

@@ -70,14 +70,14 @@ class Command:
         return parser
 
 
-def commands(folder: Path = COMMANDS) -> dict[str, Command]:
+def list_commands(folder: Path = COMMANDS) -> dict[str, Command]:
     """The commands in a folder, in the order of the overview."""
     members = []
     for path in sorted(folder.iterdir()):
         if path.suffix == ".py" and path.stem != "__init__":
             members.append(_described(path.stem, path))
         elif path.is_dir() and (path / "__init__.py").exists():
-            members.append(_described(path.name, path / "__init__.py", commands(path)))
+            members.append(_described(path.name, path / "__init__.py", list_commands(path)))
     return {one.name: one for one in sorted(members, key=lambda one: (one.order, one.name))}
 
 
@@ -149,7 +149,7 @@ def plain_parser(table: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def parsers(folder: Path = COMMANDS) -> dict[str, argparse.ArgumentParser]:
     """The parser of every command; "" is the one without a command."""
-    table = commands(folder)
+    table = list_commands(folder)
     return {"": plain_parser(table)} | {name: one.parser(complete=True) for name, one in table.items()}
 
 
@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None, folder: Path = COMMANDS) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names and signs that the terminal's encoding lacks
     run: Any = None  # of a group, for which argparse shows its commands, and ends
-    table, prefix, rest, chosen = commands(folder), "lmzip", words, None
+    table, prefix, rest, chosen = list_commands(folder), "lmzip", words, None
     while rest and (one := (chosen.members if chosen else table).get(rest[0])):
         prefix, rest, chosen = f"{prefix} {chosen.name}" if chosen else prefix, rest[1:], one
     if chosen is None:

@@ -39,9 +39,9 @@ class Console:
         """A result."""
         print(text)
 
-    def warn(self, text: str) -> None:
-        """An error, in one line, however quiet."""
-        print(printable(" ".join(text.split())), file=sys.stderr)
+    def warn(self, text: str, name: str = "") -> None:
+        """An error about the file `name`, in one line, however quiet."""
+        print(printable(f"lmzip: {name}: " if name else "lmzip: ") + printable(" ".join(text.split())), file=sys.stderr)
 
     def bar(self, name: str, every: float = 0.0) -> Bar:
         """A bar, shown on a terminal; `every` so many seconds it asks for a checkpoint, 0: never."""
@@ -90,8 +90,7 @@ class Console:
             traceback.print_exc()
         self.status = max(self.status, status)
         self.stopped |= status == 130
-        prefix = f"lmzip: {name}: " if name else "lmzip: "
-        self.warn(prefix + "; ".join(filter(None, (text, self._resumable))))
+        self.warn("; ".join(filter(None, (text, self._resumable))), name)
 
 
 def flush_output() -> None:
