@@ -42,7 +42,7 @@ def plain(header: Header, data: bytes) -> bytes:
 def test_notes_change_no_bit_and_add_up(kind, text):
     """Transcripts, digests of the state and ledgers: the archive is the same file. Its NLL is the sum of the costs."""
     data, sink = text[:9000] + bytes(300) + text[:900], io.BytesIO()
-    traced = trace.trace(data, HEADERS[kind], probes=8, code=False, sink=sink)
+    traced = trace.trace(data, HEADERS[kind], Session(), probes=8, code=False, sink=sink)
     assert sink.getvalue() == plain(HEADERS[kind], data)
     assert traced.costs.shape == (len(data), 3)
     assert int(traced.costs[:, 0].sum(dtype=np.int64)) == traced.ledger.nll
@@ -62,7 +62,7 @@ def test_a_preset_in_full(text):
     sound = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x44\xac\0\0\x88\x58\1\0\2\0\x10\0data\0\0\0\0" + wave
     for data in (text[:3000] * 4, sound):
         sink = io.BytesIO()
-        traced = trace.trace(data, presets.header("fast"), sink=sink)
+        traced = trace.trace(data, presets.header("fast"), Session(), sink=sink)
         assert sink.getvalue() == lmzip.compress(data, preset="fast")
         assert int(traced.costs[:, 0].sum(dtype=np.int64)) == traced.ledger.nll
     assert (traced.costs[:, 2] == 0).all()
@@ -71,7 +71,7 @@ def test_a_preset_in_full(text):
 def test_every_decision_is_looked_at(text):
     """Eight to a byte; as many ones as there are in the data; and about as many as were expected."""
     data = text[:6000]
-    traced = trace.trace(data, HEADERS["both"], probes=0, code=False)
+    traced = trace.trace(data, HEADERS["both"], Session(), probes=0, code=False)
     ones = int(np.unpackbits(np.frombuffer(data, np.uint8)).sum())
     assert traced.coded.count.sum() == 8 * len(data)
     assert traced.coded.came.sum() == ones
@@ -83,11 +83,11 @@ def test_stored_and_repeated_bytes(text):
     """Eight bits each, and eight bits for all."""
     noise = np.random.default_rng(1).bytes(4096)
     data = text[:4096] + noise + bytes(4096) + text[:100]
-    traced = trace.trace(data, HEADERS["experts"], code=False)
+    traced = trace.trace(data, HEADERS["experts"], Session(), code=False)
     assert (traced.costs[4096:8192] == 8 << 20).all()
     assert (traced.costs[8192, 0], traced.costs[8193:12288].sum()) == (8 << 20, 0)
     assert int(traced.costs[:, 0].sum(dtype=np.int64)) == traced.ledger.nll
-    empty = trace.trace(b"", HEADERS["experts"], code=False)
+    empty = trace.trace(b"", HEADERS["experts"], Session(), code=False)
     assert empty.costs.shape == (0, 3) and empty.ledger.nll == 0
 
 
@@ -107,7 +107,7 @@ def test_calibration_of_known_events():
 def test_the_model_uses_its_context():
     """A language of pairs: with one byte of context the second of each is known."""
     data = b"".join(bytes([65 + k, 97 + k]) for k in np.random.default_rng(2).integers(0, 16, 6000))
-    traced = trace.trace(data, HEADERS["model"], probes=64, code=False)
+    traced = trace.trace(data, HEADERS["model"], Session(), probes=64, code=False)
     bits = [row["bits"] for row in traced.probe.rows()]
     assert len(bits) == 2 * MODEL.window
     assert min(bits[2:]) < bits[0] - 1
@@ -148,7 +148,9 @@ def figures() -> dict:
     nasty = ("<script>alert('hi')</script>&amp;<b onclick=x>\n{{ 7 * 7 }}\u202eevil\x1b[31m naïve 漢\n" * 30).encode()
     files = [(HOSTILE, nasty), ("k.bin", bytes(range(256)) * 5), ("empty", b"")]
     commands = [("copy <b>", "cp {in} {out}"), ("bad", "false {in} {out}"), ("no", "no-such-program {in} {out}")]
-    made = [measure(Path(n), d, HEADERS["both"], sample=500, commands=commands, code=False) for n, d in files]
+    made = [
+        measure(Path(n), d, HEADERS["both"], Session(), sample=500, commands=commands, code=False) for n, d in files
+    ]
     return about(["lmzip", "report", "/somewhere/book.txt"]) | {"files": made}
 
 

@@ -61,22 +61,22 @@ def test_lengths_are_halves_in_whole_blocks():
 
 def test_one_run_gives_every_shorter_one(data):
     """Nothing depends on the total length, nor on the probes: the shorter run's blocks are the longer one's first."""
-    whole = scan.measure(data, SETTING, tasks=True)["bits"]["model"]
+    whole = scan.measure(data, SETTING, Session(), tasks=True)["bits"]["model"]
     shorter = scan.Data(data.name, data.scanned[: 16 << 10], data.held_out[:0])
-    assert scan.measure(shorter, SETTING)["bits"]["model"] == whole[:16]
+    assert scan.measure(shorter, SETTING, Session())["bits"]["model"] == whole[:16]
 
 
 def test_the_blocks_cost_what_the_archive_costs(data):
 
     encoding = Session().lockstep(SETTING.header()).encode(data.scanned)
     encoding.advance(1 << 20)
-    record = scan.measure(data, SETTING)
+    record = scan.measure(data, SETTING, Session())
     assert sum(record["bits"]["model"]) == pytest.approx(encoding.nll / (1 << 20), abs=0.01 * len(data.scanned) / 1024)
 
 
 def test_with_experts_the_parts_are_told_apart(data):
-    record = scan.measure(data, replace(SETTING, experts=True))
-    alone = scan.measure(data, SETTING)["bits"]["model"]
+    record = scan.measure(data, replace(SETTING, experts=True), Session())
+    alone = scan.measure(data, SETTING, Session())["bits"]["model"]
     run = laws.Run(
         {
             "data": {"name": "text", "length": len(data.scanned)},
@@ -91,9 +91,9 @@ def test_with_experts_the_parts_are_told_apart(data):
 
 
 def test_a_finished_run_is_not_run_again(data, tmp_path, monkeypatch, toy_predictor):
-    first = scan.run(data, SETTING, tmp_path)
+    first = scan.run(data, SETTING, tmp_path, Session())
     monkeypatch.setattr(scan, "measure", lambda *_: pytest.fail("it was run again"))
-    assert scan.run(data, SETTING, tmp_path) == first
+    assert scan.run(data, SETTING, tmp_path, Session()) == first
 
 
 @pytest.mark.parametrize("change", ["data", "held out", "setting", "tasks"])
@@ -115,7 +115,7 @@ def test_an_interrupted_run_leaves_no_record(data, tmp_path, toy_predictor):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan.run(data, SETTING, tmp_path / "runs", tick=stop)
+        scan.run(data, SETTING, tmp_path / "runs", Session(), tick=stop)
     assert not list(tmp_path.glob("runs/*"))
 
 
