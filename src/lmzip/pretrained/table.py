@@ -51,7 +51,7 @@ class Table:
     kind: str
 
     def trie(self) -> Trie:
-        from .kernels import build_trie  # start-up: loads numba
+        from .walk import build_trie  # start-up: loads numba
 
         text = np.frombuffer(b"".join(self.tokens), np.uint8)
         begin = np.concatenate(([0], np.cumsum([len(token) for token in self.tokens], dtype=np.int64)))
