@@ -80,7 +80,7 @@ class LmzipForCausalLM(PreTrainedModel):
         self.scale = torch.nn.Parameter(torch.ones(1), requires_grad=False)  # transformers asks for a parameter
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike, *arguments: Any, **options: Any) -> LmzipForCausalLM:
+    def from_pretrained(cls, folder: str | os.PathLike[str], *arguments: Any, **options: Any) -> LmzipForCausalLM:
         prior = store.read(Path(folder, SINGLE))
         config = options.get("config") or LmzipConfig.from_pretrained(folder)
         if config.prior != prior.manifest.state:
