@@ -21,7 +21,7 @@ PRIVATE_NAMES = (  # of other modules, that a module may use
     Excuse("pretrained/walk.py", ("_MATCHED", "_POINTER", "_RECENT", "_fold"), CODEC),
     Excuse("pretrained/lockstep.py", ("_position",), CODEC),
     Excuse("accel/cuda.py", ("_int_mm",), "torch has no other name for products of int8 matrices"),
-    Excuse("completion.py", ("_actions",), "argparse has no other name for the options of a parser"),
+    Excuse("cli/completion.py", ("_actions",), "argparse has no other name for the options of a parser"),
     Excuse("pool.py", ("_processes",), "concurrent.futures has no other way to end its workers at once"),
 )
 STATE = (  # of modules, that lives as long as the process

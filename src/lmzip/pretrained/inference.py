@@ -32,6 +32,8 @@ class Linear(NamedTuple):
 
 
 class Layer(NamedTuple):
+    """A layer's norms (gain and bias), its matrices, and its keys and values of the window."""
+
     norm: tuple[np.ndarray, np.ndarray]
     qkv: Linear
     out: Linear

@@ -76,7 +76,7 @@ class Context:
 
 
 class PretrainedLockstep(Lockstep):
-    """A Lockstep whose model is a pretrained one; the same interface."""
+    """A Lockstep whose model is a pretrained one; the same interface. Raises ValueError for headers it can't serve."""
 
     def __init__(self, header: Header, pretrained: Pretrained, network: Network) -> None:
         if header.streams != 1 or header.model is not None or header.replay:

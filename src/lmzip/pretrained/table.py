@@ -87,7 +87,7 @@ def _types(node: Any) -> set[str]:
 
 
 def read(folder: Path, vocabulary: int) -> Table:
-    """The table of a model's directory, for a model of so many ids."""
+    """The table of a model's directory, for a model of so many ids. Raises PriorError if it is missing or unsound."""
     path = folder / FILE
     if not path.is_file():
         raise PriorError(f"{folder} has no {FILE}; save its fast tokenizer there: tokenizer.save_pretrained(DIR)")
