@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 PACKAGE = "lmzip"
-REASONS = re.compile(r"#.*\b(start-up|extra|platform): \w")
+REASONS = re.compile(r"#.*\b(start-up|extra|platform): \S")
 LONGEST = 450  # lines of a file
 DOCUMENTED = {"_asdict", "_replace", "_fields", "_make", "_field_defaults", "_exit"}  # of named tuples, of os
 MUTATORS = {
@@ -197,6 +197,28 @@ def late_imports(sources: Iterable[Source]) -> list[str]:
 
 
 # Names
+
+
+def hidden_names(sources: Iterable[Source]) -> list[str]:
+    """What a package calls like a module of its own: whoever imports that module puts it in the other's place."""
+    sources, offenders = list(sources), []
+    for source in sources:
+        if not source.path.endswith("__init__.py"):
+            continue
+        modules = {one.name.removeprefix(f"{source.name}.") for one in sources if one.package == source.name}
+        modules |= {one.name.rpartition(".")[2] for one in sources if one.path.endswith("__init__.py")
+                    and one.name.rpartition(".")[0] == source.name}  # fmt: skip
+        for node in source.tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                names = {node.name}
+            elif isinstance(node, ast.ImportFrom) and origin(source, node) != source.name:
+                names = {alias.asname or alias.name for alias in node.names}
+            else:
+                names = {
+                    one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+                }
+            offenders += [f"{source.path}:{node.lineno}: {name}" for name in sorted(names & modules)]
+    return offenders
 
 
 def is_private(name: str) -> bool:

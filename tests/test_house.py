@@ -65,6 +65,10 @@ def test_imports_inside_functions_say_why(tree):
     report(house.late_imports(tree))
 
 
+def test_no_module_takes_the_place_of_a_name_of_its_package(tree):
+    report(house.hidden_names(tree))
+
+
 def test_private_names_stay_in_their_modules(tree):
     report(house.private_names(tree, PRIVATE_NAMES))
 
@@ -158,14 +162,23 @@ def f():
     from .d import z  # because
     # start-up: on the line before
     import e
+    import k  # start-up: `x`
 class A:
     import g
     async def h(self):
         from ..i import j  # start-up:
 """
-    expected = ["a.py:10: import json", "a.py:11: from .d import z", "a.py:13: import e", "a.py:17: from ..i import j"]
+    expected = ["a.py:10: import json", "a.py:11: from .d import z", "a.py:13: import e", "a.py:18: from ..i import j"]
     assert house.late_imports(sources({"a": text})) == expected
     assert house.late_imports(sources({"codec/a": text})) == []
+
+
+def test_names_that_a_module_would_hide_are_found():
+    package = "from .a import b, x\nfrom . import d\nfrom .e import f as c\ndef a(): pass\nb = 1\ny: int = 2"
+    texts = {"p/__init__": package, "p/a": "", "p/b": "", "p/c/__init__": "", "p/d": "", "p/e": "", "x": ""}
+    assert house.hidden_names(sources(texts)) == [
+        "p/__init__.py:1: b", "p/__init__.py:3: c", "p/__init__.py:4: a", "p/__init__.py:5: b"
+    ]  # fmt: skip
 
 
 def test_private_names_of_others_are_found():
