@@ -20,7 +20,7 @@ from lmzip.accel import cuda
 from lmzip.codec import product
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
-from lmzip.pretrained import families, functions, inference, kernels, model, table, tensors
+from lmzip.pretrained import families, functions, inference, layers, model, table, tensors, walk
 from lmzip.pretrained.tokens import Tokens
 from lmzip.session import Session
 
@@ -181,8 +181,8 @@ def test_kernels_keep_the_contract(folders):
         network(folders[family]).logits(ids(2), 0)
     coded(state(folders["unigram"], adapt="head"), b"warm \xff up")
     seen = 0
-    for kernel in vars(kernels).values():
-        if getattr(kernel, "__module__", "") != kernels.__name__ or kernel is kernels.code_token:
+    for module, name, kernel in ((m, name, kernel) for m in (layers, walk) for name, kernel in vars(m).items()):
+        if getattr(kernel, "__module__", "") != module.__name__ or name == "code_token":
             continue  # that one consists of the experts' and the coder's, and of integers
         for signature in getattr(kernel, "signatures", []):
             fresh = numba.njit(error_model="numpy")(kernel.py_func)  # what comes from the cache can't be looked into

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks import architectures, figures, protocol
+from benchmarks import architectures, figures, protocol, protocol_figures
 from benchmarks.run import RESULTS
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
@@ -93,8 +93,8 @@ def test_a_table_and_a_figure_are_made_of_the_raw_figures_alone(name, tmp_path):
     pytest.importorskip("matplotlib")
     result = json.loads((RESULTS / f"protocol-{name}.json").read_text())
     assert {"command", "commit", "versions", "machine", "file"} <= result.keys()
-    assert protocol.tabulate(name, result["rows"]).strip() in DOCUMENT.read_text("utf-8")
-    protocol.draw(name, result["rows"], tmp_path / "figure.svg")
+    assert protocol_figures.tabulate(name, result["rows"]).strip() in DOCUMENT.read_text("utf-8")
+    protocol_figures.draw(name, result["rows"], tmp_path / "figure.svg")
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert (figures.FOLDER / f"protocol-{name}.svg").exists()
 

@@ -62,7 +62,10 @@ def frame_arrays(frame: Any) -> dict[str, np.ndarray]:
 
 
 class Checkpoint:
-    """A snapshot being read: what `save` wrote, `meta` at once, the rest when it is asked for."""
+    """A snapshot being read: what `save` wrote, `meta` at once, the rest when it is asked for.
+
+    Every method raises ResumeError for what is damaged, of another version or shape: any ValueError becomes one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

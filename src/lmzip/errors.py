@@ -89,7 +89,7 @@ _RAISED_FOR = {
 
 @contextmanager
 def archive_errors(where: Callable[[], str] = str) -> Iterator[None]:
-    """Turn the codec's errors into the ones above. `where` says what damage concerns."""
+    """Inside, whatever MessageError the codec raises becomes one of the errors above. `where`: what damage concerns."""
     try:
         yield
     except message.MessageError as error:

@@ -33,7 +33,10 @@ START = "__main__.py"
 
 
 def strip(source: str) -> str:
-    """Python source without comments, docstrings and blank lines; everything else as written."""
+    """Python source without comments, docstrings and blank lines; everything else as written.
+
+    Raises ValueError if the result were another program, which would be a bug here.
+    """
     lines = source.splitlines(keepends=True)
     starts = [0]
     for line in lines:
@@ -174,6 +177,7 @@ def release_all() -> None:
 
 
 def main() -> None:
+    """`python -m lmzip.pack`."""
     if sys.argv[1:] == ["--release"]:
         return release_all()
     for kind in LEFT_OUT:

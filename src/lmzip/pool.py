@@ -33,7 +33,10 @@ POLL = 1.0  # seconds between two looks at the clock while workers work
 
 @contextmanager
 def processes(count: int, version: int = VERSION) -> Iterator[ProcessPoolExecutor]:
-    """Workers, which leave signals to their parent and don't outlive it. `version`: of the format."""
+    """Workers, which leave signals to their parent and don't outlive it. `version`: of the format.
+
+    Raises LimitError where one of them dies.
+    """
     executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (version,))
     try:
         yield executor

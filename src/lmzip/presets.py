@@ -38,7 +38,10 @@ def header(
     frame_size: int = FRAME_SIZE,
     independent_frames: bool = False,
 ) -> Header:
-    """The header of an archive made with these options; `experts` may name another constant, or be "none"."""
+    """The header of an archive made with these options; `experts` may name another constant, or be "none".
+
+    Raises UsageError for what there is not, or what does not go together.
+    """
     if preset not in PRESETS:
         raise UsageError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
     name, usual, segment, repeats = PRESETS[preset]

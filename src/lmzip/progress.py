@@ -51,6 +51,7 @@ class Bar(Watch):
             )
 
     def step(self, done: int, bits: float, save: Callable[[], None] | None = None) -> None:
+        """Show it, save a checkpoint when it is time. Raises Interrupted if a signal asks for the end."""
         if self.bar is not None:
             if done and bits:
                 self.bar.set_postfix_str(f"{bits / done:.3f} bpb", refresh=False)
@@ -107,7 +108,7 @@ def signals() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, a frame is being coded: a signal waits for the next `Watch.step`, or for the end."""
+    """Inside, a frame is coded: a signal waits for the next `Watch.step`, or for the end, to raise Interrupted."""
     _stop.deferring = True
     try:
         yield

@@ -70,7 +70,7 @@ class Run:
         lengths = self.lengths(loss)
         return lengths, [self.loss(loss, length) for length in lengths]
 
-    def fitted(self, loss: str, start: int) -> tuple[list, list, list | None]:
+    def fitted(self, loss: str, start: int) -> tuple[list[int], list[float], list[float] | None]:
         """The curve from `start` on, if that leaves enough to fit, and how sure its points are relative to each other.
 
         A marginal loss is a mean over few blocks where D is small. LEAST_NOISE of its value is taken as uncertain in
@@ -80,10 +80,10 @@ class Run:
         late = [(length, value) for length, value in points if length >= start]
         points = late if len(late) >= fit.FEWEST else points
         noise = [math.hypot(LEAST_NOISE, self.noise(length) / value) for length, value in points]
-        x, y = ([point[k] for point in points] for k in (0, 1))
+        x, y = [length for length, _ in points], [value for _, value in points]
         return x, y, noise if loss == "marginal" else None
 
-    def tasks(self) -> dict[int, dict]:
+    def tasks(self) -> dict[int, dict[str, Any]]:
         """Scores of the tasks at each checkpoint."""
         return {length: probe["tasks"] for length, probe in self._probes.items() if "tasks" in probe}
 
@@ -220,14 +220,14 @@ def analyse(runs: list[Run], start: int = FIT_FROM, seed: int = 0) -> dict[str, 
     }
 
 
-def _best_size(curves: dict, seed: int) -> dict[str, Any]:
+def _best_size(curves: dict[int, Any], seed: int) -> dict[str, Any]:
     best = fit.best_sizes(curves, seed=seed)
     return {**vars(best), "exponent": vars(best.exponent) if best.exponent else None, "says": str(best)}
 
 
 def corners(runs: list[Run]) -> list[dict[str, Any]]:
     """How far seeds lie apart: for every setting run with several, mean and standard deviation of the losses."""
-    groups: dict[tuple, list[Run]] = {}
+    groups: dict[tuple[str, Setting], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.name, replace(run.setting, seed=0)), []).append(run)
     result = []
@@ -266,7 +266,7 @@ def beside_experts(runs: list[Run]) -> list[dict[str, Any]]:
 
 def beside_tables(runs: list[Run]) -> list[dict[str, Any]]:
     """What the hashed n-gram tables add to the trunk: the loss with them and with the smallest ones, by size and D."""
-    groups: dict[tuple, list[Run]] = {}
+    groups: dict[tuple[str, Setting], list[Run]] = {}
     for run in runs:
         if not run.setting.experts:
             groups.setdefault((run.name, replace(run.setting, table_bits=0)), []).append(run)
@@ -286,7 +286,7 @@ def beside_tables(runs: list[Run]) -> list[dict[str, Any]]:
 
 def contexts(runs: list[Run]) -> list[dict[str, Any]]:
     """Loss against the attention's window, for sizes run with several."""
-    groups: dict[tuple, list[Run]] = {}
+    groups: dict[tuple[str, Setting], list[Run]] = {}
     for run in runs:
         if not run.setting.experts and run.setting.seed == 0:
             groups.setdefault((run.name, replace(run.setting, window=64)), []).append(run)

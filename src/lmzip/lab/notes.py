@@ -28,7 +28,7 @@ def rebind(function: Any, exchanged: dict[str, Any]) -> types.FunctionType:
     return types.FunctionType(source.__code__, {**source.__globals__, **exchanged}, source.__name__)
 
 
-def kernel(function: Callable) -> Any:
+def kernel(function: Callable[..., Any]) -> Any:
     """`codec.kernel.heapless`, but kept elsewhere: never among the codec's kernels, by a digest of both sources."""
     import numba
     from numba import config

@@ -152,7 +152,7 @@ def measure(
     session: Session,
     tasks: bool = False,
     tick: Callable[[int, float], None] = lambda *_: None,
-) -> dict:
+) -> dict[str, Any]:
     """One run: the cost of every block in bits, of the mix and its parts if there are experts; probes at each length.
 
     `tick` is told how far it has come and how many bits that took.
@@ -209,7 +209,7 @@ def run(
     session: Session,
     tasks: bool = False,
     tick: Callable[[int, float], None] = lambda *_: None,
-) -> dict:
+) -> dict[str, Any]:
     """The run's record, from its file if it has been run before."""
     target = path(data, setting, folder, tasks)
     if target.exists():

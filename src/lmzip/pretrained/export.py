@@ -59,6 +59,8 @@ def export(prior: store.Prior, folder: Path) -> None:
 
 
 class LmzipConfig(PretrainedConfig):
+    """config.json of an exported prior: its digest, and the settings of its language model."""
+
     model_type = MODEL_TYPE
 
     def __init__(self, **values: Any) -> None:
@@ -68,7 +70,10 @@ class LmzipConfig(PretrainedConfig):
 
 
 class LmzipForCausalLM(PreTrainedModel):
-    """The language model at the end of its prior, a document before it: logits of the byte behind each byte given."""
+    """The language model at the end of its prior, a document before it: logits of the byte behind each byte given.
+
+    Raises PriorError where it is made without a prior, which transformers does where it means to train one.
+    """
 
     config_class = LmzipConfig
 
@@ -80,7 +85,8 @@ class LmzipForCausalLM(PreTrainedModel):
         self.scale = torch.nn.Parameter(torch.ones(1), requires_grad=False)  # transformers asks for a parameter
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike, *arguments: Any, **options: Any) -> LmzipForCausalLM:
+    def from_pretrained(cls, folder: str | os.PathLike[str], *arguments: Any, **options: Any) -> LmzipForCausalLM:
+        """The model of a directory that `export` wrote. Raises PriorError if it is none."""
         prior = store.read(Path(folder, SINGLE))
         config = options.get("config") or LmzipConfig.from_pretrained(folder)
         if config.prior != prior.manifest.state:

@@ -135,6 +135,7 @@ class _Config:
 
 
 def refused(path: Path, what: str, why: str = "") -> PriorError:
+    """The error that says what of a model has no place in this arithmetic."""
     return PriorError(
         f"{path}: {what} is not supported in exact arithmetic" + (f": {why}" if why else "") + "; use another model"
     )
@@ -265,6 +266,7 @@ class Weights:
         self.prefix = prefix if any(name.startswith(prefix) for name in tensors) else ""
 
     def find(self, name: str, shape: tuple[int, ...], optional: bool = False) -> Tensor | None:
+        """The tensor of this name, with or without prefix; None if an optional one is missing. Raises PriorError."""
         for full in (self.prefix + name, name):
             if full in self.tensors:
                 self.names.add(full)
@@ -277,10 +279,12 @@ class Weights:
         raise PriorError(f"{self.folder}: the tensor {self.prefix + name} is missing")
 
     def vector(self, name: str, size: int, optional: bool = False) -> np.ndarray:
+        """A tensor of one dimension, float32[size]; zeros if an optional one is missing."""
         tensor = self.find(name, (size,), optional)
         return np.zeros(size, np.float32) if tensor is None else tensor.floats()
 
     def embedding(self) -> Tensor:
+        """A row for every token, [vocabulary, width]."""
         names = {"gpt2": "wte.weight", "gpt_neox": "embed_in.weight"}
         name = names.get(self.architecture.family, "embed_tokens.weight")
         tensor = self.find(name, (self.architecture.vocabulary, self.architecture.width))
@@ -288,6 +292,7 @@ class Weights:
         return tensor
 
     def positions(self) -> np.ndarray | None:
+        """A row for every position that a window may have, float32[context, width]; None: positions are rotations."""
         if self.architecture.rotary:
             return None
         tensor = self.find("wpe.weight", (self.architecture.positions, self.architecture.width))
@@ -295,6 +300,7 @@ class Weights:
         return tensor.floats(slice(0, self.architecture.context))
 
     def head(self) -> tuple[Tensor, np.ndarray]:
+        """Weight [vocabulary, width] and bias float32[vocabulary] of the logits. Raises PriorError, see `refused`."""
         name = "embed_out.weight" if self.architecture.family == "gpt_neox" else "lm_head.weight"
         shape = (self.architecture.vocabulary, self.architecture.width)
         tensor = self.find(name, shape, optional=self.architecture.tied)
@@ -355,7 +361,7 @@ class Weights:
         return np.concatenate([w for w, _ in parts]), np.concatenate([b for _, b in parts])
 
     def finish(self) -> None:
-        """Nothing may be left over but buffers that older versions saved: masks, and rotary frequencies."""
+        """Raises PriorError if anything is left over but what older versions saved: masks, rotary frequencies."""
         buffers = (
             ".attn.bias",
             ".attn.masked_bias",

@@ -9,6 +9,7 @@ import decimal
 from fractions import Fraction
 from functools import cache
 from math import isqrt
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def normal() -> np.ndarray:
     return _floats([*values, ONE])
 
 
-def inverse_frequencies(dims: int, base: float, scaling: dict | None = None) -> list[int]:
+def inverse_frequencies(dims: int, base: float, scaling: dict[str, Any] | None = None) -> list[int]:
     """base^(-2i / dims) for i < dims / 2, fixed point; `scaling` as in config.json: linear, or llama3."""
     with decimal.localcontext(decimal.Context(prec=70, Emin=-(10**6), Emax=10**6)):
         logarithm = decimal.Decimal(base).ln()  # exp and ln are correctly rounded, by the specification of decimal

@@ -1,7 +1,7 @@
 """The network: tokens in, logits out, in exact arithmetic. Keys and values of a window are a cache, no more.
 
 `logits` serves any number of positions at once. With several rows products go to the fastest exact matrix unit that
-codec/product.py knows, with few to `kernels.multiply`; both give the same integers.
+codec/product.py knows, with few to `layers.multiply`; both give the same integers.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..codec.exact import f4
 from ..errors import PriorError
-from . import functions, kernels
+from . import functions, layers
 from .activations import GELU, RELU, RELU2
 from .families import BITS, Architecture, Weights
-from .kernels import f4
 from .tensors import Tensor
 
 FEW = 8  # rows up to which kernels multiply
@@ -32,6 +32,8 @@ class Linear(NamedTuple):
 
 
 class Layer(NamedTuple):
+    """A layer's norms (gain and bias), its matrices, and its keys and values of the window."""
+
     norm: tuple[np.ndarray, np.ndarray]
     qkv: Linear
     out: Linear
@@ -81,7 +83,7 @@ class Network:
         self.table = functions.normal() if kind == GELU else functions.sigmoid() if kind < RELU else np.zeros(2, f4)
         assert kind <= RELU2
         self.tokens = np.zeros(0, np.int32)  # whose keys and values are in the cache
-        longest = max(architecture.width, context, kernels.LANES) + 4
+        longest = max(architecture.width, context, layers.LANES) + 4
         self.work, self.steps = np.zeros((2, longest), f4), np.zeros(context + 4, np.int32)
         self._products = products
 
@@ -125,43 +127,43 @@ class Network:
         for layer in self.layers:
             self._norm(layer.norm, x, q, scale)
             qkv = self._multiply(q, scale, layer.qkv)
-            kernels.take_heads(qkv, self.cosines, self.sines, architecture.heads, start, layer.keys, layer.values)
-            kernels.attend(qkv, architecture.heads, start, layer.keys, layer.values, self.work, self.steps, attended)
+            layers.take_heads(qkv, self.cosines, self.sines, architecture.heads, start, layer.keys, layer.values)
+            layers.attend(qkv, architecture.heads, start, layer.keys, layer.values, self.work, self.steps, attended)
             y = self._multiply(*_integers(attended), layer.out)
             if not architecture.parallel:
-                kernels.add(x, y)
+                layers.add(x, y)
             self._norm(layer.norm2, x, q, scale)
             h = self._multiply(q, scale, layer.up)
-            kernels.activate(architecture.activation, self.table, architecture.gated, h, active)
+            layers.activate(architecture.activation, self.table, architecture.gated, h, active)
             if architecture.parallel:
-                kernels.add(x, y)
-            kernels.add(x, self._multiply(*_integers(active), layer.down))
+                layers.add(x, y)
+            layers.add(x, self._multiply(*_integers(active), layer.down))
         return x
 
     def _head(self, x: np.ndarray, logits: np.ndarray) -> None:
         q, scale = np.zeros(x.shape, np.int16), np.zeros(len(x), f4)
         self._norm(self.norm, x, q, scale)
         self._multiply(q, scale, self.head, logits)
-        if not (kernels.are_finite(x) and kernels.are_finite(logits)):
+        if not (layers.are_finite(x) and layers.are_finite(logits)):
             raise PriorError("the model's numbers grow beyond what can be computed; use another model")
 
     def _norm(self, norm: tuple[np.ndarray, np.ndarray], x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> None:
         epsilon = f4(self.architecture.epsilon)
         if self.architecture.rms:
-            kernels.rms_norm(x, norm[0], epsilon, self.work, q, scale)
+            layers.rms_norm(x, norm[0], epsilon, self.work, q, scale)
         else:
-            kernels.layer_norm(x, *norm, epsilon, self.work, q, scale)
+            layers.layer_norm(x, *norm, epsilon, self.work, q, scale)
 
     def _multiply(self, q: np.ndarray, scale: np.ndarray, linear: Linear, y: np.ndarray | None = None) -> np.ndarray:
         if y is None:
             y = np.empty((len(q), linear.weight.shape[1]), f4)
         if len(q) <= FEW:
-            kernels.multiply(q, scale, *linear, y)
+            layers.multiply(q, scale, *linear, y)
         else:
             halves = np.zeros((2 * len(q), q.shape[1]), np.int8)
-            kernels.split_limbs(q, halves)
-            work = np.zeros((kernels.TILE, len(q)), f4)
-            kernels.combine(unit(self._products)(linear.weight, halves), scale, linear.scale, linear.bias, work, y)
+            layers.split_limbs(q, halves)
+            work = np.zeros((layers.TILE, len(q)), f4)
+            layers.combine(unit(self._products)(linear.weight, halves), scale, linear.scale, linear.bias, work, y)
         return y
 
 
@@ -209,5 +211,5 @@ class Unit:
 
 def _integers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     q, scale = np.zeros(x.shape, np.int16), np.zeros(len(x), f4)
-    kernels.quantise_rows(x, q, scale)
+    layers.quantise_rows(x, q, scale)
     return q, scale

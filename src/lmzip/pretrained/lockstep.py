@@ -18,7 +18,7 @@ import numpy as np
 from ..codec.experts import Experts
 from ..codec.lockstep import Decoding, Encoding, Lockstep
 from ..codec.message import Header
-from . import kernels
+from . import walk
 from .inference import Network
 from .table import LONGEST
 
@@ -44,7 +44,7 @@ class Context:
         self.count = np.zeros(1, np.int64)
         self.flags = np.zeros(0 if pretrained.table.complete else 2, np.int64)
         self.bias = np.zeros(len(pretrained.table.order) if pretrained.adapt else 0, np.int32)
-        self.ends = kernels.ends()
+        self.ends = walk.ends()
         self.watched = np.zeros(1, np.int64)  # up to where the experts were last told to look
         self.forget()
 
@@ -76,7 +76,7 @@ class Context:
 
 
 class PretrainedLockstep(Lockstep):
-    """A Lockstep whose model is a pretrained one; the same interface."""
+    """A Lockstep whose model is a pretrained one; the same interface. Raises ValueError for headers it can't serve."""
 
     def __init__(self, header: Header, pretrained: Pretrained, network: Network) -> None:
         if header.streams != 1 or header.model is not None or header.replay:
@@ -109,14 +109,14 @@ class PretrainedLockstep(Lockstep):
         if experts is not None and at >= context.watched[0]:
             self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
             context.watched[0] = at + self.segment
-        kernels.accumulate(logits, order, context.bias, self._work, self._sums)
+        walk.accumulate(logits, order, context.bias, self._work, self._sums)
         parts = (None, None) if experts is None else (context.ends, experts.state)
-        place, size, length = kernels.code_token(
+        place, size, length = walk.code_token(
             self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *parts, self.history, at, state,
             message, decoding, self._numbers,
         )  # fmt: skip
         if len(context.bias) and place >= 0:
-            kernels.learn_bias(context.bias, self._sums, place, RATE)
+            walk.learn_bias(context.bias, self._sums, place, RATE)
         context.ends.before[1], context.ends.before[0] = context.ends.before[0], place
         context.append(int(order[place]) if place >= 0 else context.unknown)
         return size, length

@@ -51,7 +51,7 @@ class Table:
     kind: str
 
     def trie(self) -> Trie:
-        from .kernels import build_trie  # start-up: loads numba
+        from .walk import build_trie  # start-up: loads numba
 
         text = np.frombuffer(b"".join(self.tokens), np.uint8)
         begin = np.concatenate(([0], np.cumsum([len(token) for token in self.tokens], dtype=np.int64)))
@@ -87,7 +87,7 @@ def _types(node: Any) -> set[str]:
 
 
 def read(folder: Path, vocabulary: int) -> Table:
-    """The table of a model's directory, for a model of so many ids."""
+    """The table of a model's directory, for a model of so many ids. Raises PriorError if it is missing or unsound."""
     path = folder / FILE
     if not path.is_file():
         raise PriorError(f"{folder} has no {FILE}; save its fast tokenizer there: tokenizer.save_pretrained(DIR)")

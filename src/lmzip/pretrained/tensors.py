@@ -45,7 +45,10 @@ class Tensor:
         return np.memmap(self.path, np.uint8, "r", self.start, (self.stop - self.start,))
 
     def floats(self, rows: Any = None) -> np.ndarray:
-        """The tensor, or these rows of it, as finite float32: conversion from the shorter types is exact."""
+        """The tensor, or these rows of it, as finite float32: conversion from the shorter types is exact.
+
+        Raises PriorError if its elements are of another type, or not finite.
+        """
         if self.kind not in FLOATS:
             raise PriorError(f"{self.path}: {self.name} has elements of type {self.kind}, which no weights here have")
         raw = self.raw
@@ -62,7 +65,7 @@ class Tensor:
 
 
 def tensors(folder: Path) -> dict[str, Tensor]:
-    """Every tensor of a model's directory, by name."""
+    """Every tensor of a model's directory, by name. Raises PriorError if files are missing, unsound or pickles."""
     if (folder / INDEX).is_file():
         index = load_json(folder / INDEX)
         weights = index.get("weight_map")
@@ -138,7 +141,7 @@ def _offset(entry: Any) -> int:
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """A bounded JSON object."""
+    """The object in a JSON file. Raises PriorError if there is none, or it is too long."""
     with _reading(path):
         if path.stat().st_size > JSON_LIMIT:
             raise PriorError(f"{path} is too long")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
+from . import walk
 from .table import FILE, Table, Trie
 
 ESCAPE = -1
@@ -74,7 +74,7 @@ class Tokens:
         """The longest tokens for data[start:stop]; returns stop."""
         array = np.frombuffer(data, np.uint8)[:stop]
         while start < stop:
-            place, length = kernels.longest_match(self.trie, array, start)
+            place, length = walk.longest_match(self.trie, array, start)
             places.append(place)
             start += length
         return stop

@@ -337,7 +337,7 @@ def _put_rows(rows, learnt, scale, integers):
 
 def _requantise(state: Any) -> None:
     """The integers of every matrix, from its weights."""
-    from ..codec.model import quantise_columns
+    from ..codec.model import quantise_columns  # start-up: experts alone need none of its kernels
 
     net = state.model.net
     for matrix in [net.head] + [m for block in net.blocks for m in (block.qkv, block.out, block.up, block.down)]:

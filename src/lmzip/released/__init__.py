@@ -46,7 +46,10 @@ def version_of(content: bytes) -> int | None:
 
 
 def blob(version: int, kind: str) -> bytes:
-    """The code of one kind; where a version was released more than once, any will do: they compute the same bits."""
+    """The code of one kind; where a version was released more than once, any will do: they compute the same bits.
+
+    Raises VersionError if there is none.
+    """
     for path in sorted(FOLDER.glob(f"{version}-{kind}-*.zip")):
         content = path.read_bytes()
         if path.name == name(version, kind, content):
