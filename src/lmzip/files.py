@@ -33,6 +33,7 @@ class Input:
         return status.st_size if status and stat.S_ISREG(status.st_mode) else None
 
     def read(self, size: int = -1) -> bytes:
+        """Bytes, fewer than `size` only at the end. Raises FileError."""
         try:
             return self._file.read(size)
         except OSError as error:
@@ -46,6 +47,7 @@ class Output:
     """The file `target` in the making. It is `file` until `publish`; `discard` or `keep` if it comes to nothing."""
 
     def __init__(self, target: Path, *, force: bool = False, resume: bool = False) -> None:
+        """Raises FileError where something stands in the way, or nothing can be written."""
         self.target, self.force = target, force
         if target.is_dir():
             raise FileError(f"{target} is a directory; name a file with -o")
@@ -101,7 +103,10 @@ class Output:
         return file
 
     def publish(self, like: os.stat_result | None = None) -> None:
-        """Give the file its name, with the mode and the time of change of `like`, or as any new file has them."""
+        """Give the file its name, with the mode and the time of change of `like`, or as any new file has them.
+
+        Raises FileError.
+        """
         try:
             self.file.flush()
             if self.direct:
@@ -175,7 +180,7 @@ class Output:
 
 
 def create(path: Path, *, force: bool = False) -> BinaryIO:
-    """A new file under this very name: not through a link, and over another only with `force`."""
+    """A new file under this very name: not through a link, and over another only with `force`. Raises FileError."""
     try:
         if force:
             path.unlink(missing_ok=True)

@@ -275,7 +275,7 @@ class LmzipFile(io.BufferedIOBase):
         """`file`: a path or a binary file, which is not closed with this one; mode: r, w or x, with or without b.
 
         options: as of EncodeOptions. limits: what reading may cost. threads, device, prior_path: as of Session, or all
-        three as a `session`. Raises UsageError, PriorError and TypeError before a file is touched, ArchiveError and
+        three as a `session`. Raises ValueError for another mode, UsageError, PriorError and TypeError before a file is touched, ArchiveError and
         LimitError for what is read, OSError for the file.
         """
         if mode not in ("r", "rb", "w", "wb", "x", "xb"):
@@ -351,6 +351,7 @@ class LmzipFile(io.BufferedIOBase):
         return self.buffer.tell()
 
     def write(self, data: Any) -> int:
+        """Take bytes. Raises io.UnsupportedOperation where the file is open for reading."""
         if self.mode == "rb":
             raise io.UnsupportedOperation("the file is open for reading")
         return self.buffer.write(data)
@@ -439,7 +440,7 @@ def open(
 ) -> Any:
     """Open an archive as `gzip.open` does: modes r, w, x with b (the default) or t; returns an LmzipFile, or text.
 
-    encoding, errors, newline: of text. `options`: see LmzipFile, which says what is raised.
+    encoding, errors, newline: of text. `options`: see LmzipFile, which says what is raised; ValueError for text's options without t.
     """
     if "t" not in mode:
         if encoding is not None or errors is not None or newline is not None:

@@ -110,6 +110,7 @@ class Nowhere(io.RawIOBase):
         self.original, self.done = original, 0
 
     def write(self, data: Any) -> int:
+        """Take bytes. Raises ArchiveError where they are not the original's."""
         count = len(data)
         if self.original and self.original.read(count) != bytes(data):
             raise ArchiveError(f"the original differs from byte {self.done:,} on, or in the {count:,} bytes after it")
@@ -117,6 +118,7 @@ class Nowhere(io.RawIOBase):
         return count
 
     def writable(self) -> bool:
+        """Yes."""
         return True
 
 

@@ -139,7 +139,7 @@ class Prior:
         return self.path.resolve().parent.name if self.path.name == EXPORTED else self.path.name.removesuffix(SUFFIX)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Its arrays, compared with its digest; the fingerprint is among them no more."""
+        """Its arrays, compared with its digest; the fingerprint is among them no more. Raises PriorError."""
         with _opened(self.path) as file:
             packed = {name: self._array(name, file) for name in file.keys() if name != FINGERPRINT}  # noqa: SIM118
         if digest(self.settings, packed) != self.digest:
@@ -161,7 +161,7 @@ class Prior:
         return np.frombuffer(data, kind).reshape(shape)
 
     def fingerprint(self) -> np.ndarray:
-        """Hashes of strings of its corpus, see fingerprint.py."""
+        """Hashes of strings of its corpus, see fingerprint.py. Raises PriorError."""
         if (self.manifest.strings, self.manifest.sampled) != (LENGTH, SAMPLED):
             raise PriorError(f"{self.path}: its fingerprint is of another kind")
         with _opened(self.path) as file:
@@ -263,7 +263,7 @@ def code_size(header: Header) -> int:
 
 
 def read(path: Path) -> Prior:
-    """A prior's file, its manifest checked; the arrays are not read yet."""
+    """A prior's file, its manifest checked; the arrays are not read yet. Raises PriorError."""
     with _opened(path) as file:
         metadata = file.metadata() or {}
         kind, _, version = metadata.get("format", "").partition(" ")
@@ -345,7 +345,10 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: 
 
 
 def open_named(name: str, places: list[Path], bits: int | None, adapt: str | None) -> Prior | None:
-    """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one."""
+    """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one.
+
+    Raises PriorError for what is unsound, UsageError for options of pretrained models.
+    """
     if os.path.isdir(name) and not is_exported(Path(name)):
         return None
     prior = _named(name, places)

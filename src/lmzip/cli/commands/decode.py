@@ -61,7 +61,10 @@ def original_name(name: str) -> str:
 
 
 def decode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
-    """The archive `name` into the file `output`."""
+    """The archive `name` into the file `output`.
+
+    Raises UsageError, FileError, and what Receiver.run raises: of damage, with what --keep-going saved.
+    """
     target = Target(output, args.force, args.resume)
     if args.run_embedded:
         if args.resume:
@@ -102,7 +105,7 @@ def save_rest(source: Any, target: Target, limits: Limits, session: Session) -> 
 def run_embedded(wanted: str, console: Console, name: str, target: Target) -> None:
     """Let the archive's own code decode it, in a process of its own, if its SHA-256 is the one `wanted`.
 
-    Raises UsageError if it isn't, or if there is none.
+    Raises UsageError if it isn't, or if there is none, ArchiveError if that code gives up.
     """
     with tempfile.TemporaryDirectory() as folder, reading(name) as source:
         archive, result = Path(folder, "archive.lmz"), Path(folder, "result")

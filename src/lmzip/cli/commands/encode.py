@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
-    """Every file into an archive of its own."""
+    """Every file into an archive of its own. Raises UsageError."""
     output = arguments.output(args)
     if len(args.files) > 1 and output == "-":
         raise UsageError("archives don't go one behind the other; encode one at a time with -c, or tar them first")
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
 
 def encode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
-    """The file `name` into the archive `output`."""
+    """The file `name` into the archive `output`. Raises UsageError, PriorError, FileError, and what Sender.run raises."""
     if args.verify and output == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
     session = arguments.session(args)
