@@ -236,7 +236,7 @@ class Receiver:
             checkpoint.forget_frames(self.snapshot, len(self.reader.leaves) // 32)
 
     def resume(self) -> checkpoint.Checkpoint | None:
-        """Take up where the last checkpoint left off, if there is one. Raises ResumeError where it is of something else."""
+        """Take up where the last checkpoint left off, if there is one. Raises ResumeError if it is another's."""
         if self.snapshot is None or not self.snapshot.exists():
             return None
         saved = checkpoint.Checkpoint(self.snapshot)

@@ -31,7 +31,10 @@ class Curve:
 
     @classmethod
     def read(cls, path: Path) -> Curve:
-        """A CSV of two columns, tokens and nats per token; lines that begin with # and one heading are passed over."""
+        """A CSV of two columns, tokens and nats per token; lines that begin with # and one heading are passed over.
+
+        Raises FileError for other files.
+        """
         rows: list[tuple[float, float]] = []
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
@@ -162,7 +165,7 @@ ASSUMPTIONS = (
 
 
 def messages(curves: list[Curve], tokens: float | None, bytes_per_token: float, codes: list[float]) -> list[Message]:
-    """One for each curve; tokens: how many the data has, or as many as the shortest curve saw."""
+    """One for each curve; tokens: how many the data has, or as many as the shortest curve saw. Raises UsageError."""
     if len(codes) not in (1, len(curves)):
         raise UsageError("give --code once, or once for each curve")
     tokens = tokens or min(float(curve.tokens[-1]) for curve in curves)

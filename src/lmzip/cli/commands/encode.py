@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
 
 def encode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
-    """The file `name` into the archive `output`. Raises UsageError, PriorError, FileError, and what Sender.run raises."""
+    """The file `name` into the archive `output`. Raises UsageError, PriorError, and as Sender.run."""
     if args.verify and output == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
     session = arguments.session(args)

@@ -46,8 +46,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> None:
     """The page. Raises UsageError and FileError before anything is coded."""
     try:
-        from ...lab import figures, page, peers, provenance  # extra: lab
-        from ...lab.report import dump, measure  # extra: lab
+        from ...lab import provenance  # extra: lab
+        from ...lab.report import page, peers, plots  # extra: lab
+        from ...lab.report.measure import dump, measure  # extra: lab
     except ImportError as error:
         remedy = "pip install jinja2 matplotlib scipy"
         raise UsageError(f"a report needs what isn't installed: {error}; {remedy}") from error
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
             sink.write(content)
     if args.plot:
         try:
-            figures.save(report["files"], args.plot)
+            plots.save(report["files"], args.plot)
         except (OSError, ValueError) as error:
             raise FileError(f"can't write {args.plot}: {error}; name a .png, .pdf or .svg with --plot") from error
     console.say("written: " + ", ".join(map(printable, outputs)))

@@ -105,7 +105,7 @@ def fit(
     replicates: int = REPLICATES,
     noise: Sequence[float] | None = None,
 ) -> Fit:
-    """Fit losses y > 0 at x > 0. noise: their relative standard errors up to a factor; None: all are the same."""
+    """Fit losses y > 0 at x > 0. noise: their relative standard errors up to a factor; None: all are the same. Raises ValueError."""
     order = np.argsort(np.asarray(x, np.float64), kind="stable")
     xs, ys = np.asarray(x, np.float64)[order], np.asarray(y, np.float64)[order]
     if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys)) and np.all(xs > 0) and np.all(ys > 0)):
@@ -202,7 +202,7 @@ def _not_zero(value: Any) -> Any:
 
 def _is_needed(without: float, squares: float, free: int, added: int = 1) -> bool:
     """F-test: do the squares that `added` parameters take away leave no other choice? `free` degrees of freedom."""
-    from scipy import stats
+    from scipy import stats  # extra: lab
 
     if free < 1:
         return False
@@ -222,7 +222,7 @@ def _power(logs: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[f
 
 def _line(logs: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """ln of the straight line a + b·log x whose relative errors are least; -inf never, where it passes 0."""
-    from scipy.optimize import least_squares
+    from scipy.optimize import least_squares  # extra: lab
 
     low = 1e-3 * y.min()
 
@@ -242,7 +242,7 @@ def _floor(
 ) -> tuple[float, float, float]:
     """The law with 0 < E < min L, from the two best of several starts, or from the one given; never worse than the
     law without floor. E is searched for as a logistic function of u, so the search knows no bounds."""
-    from scipy.optimize import leastsq
+    from scipy.optimize import leastsq  # extra: lab
 
     def cost_of(law: Sequence[float]) -> float:
         return float(np.sum(((_log_law(law, logs) - target) * weights) ** 2))
@@ -288,7 +288,7 @@ def _bootstrap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Laws refitted to the fit plus residuals drawn anew, and one more residual for each, of a point as sure as the
     last."""
-    from scipy import stats
+    from scipy import stats  # extra: lab
 
     generator = np.random.Generator(np.random.PCG64(seed))
     count = len(logs)

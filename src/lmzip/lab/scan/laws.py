@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import fit
-from .scan import BLOCK, PETAFLOP_DAY, SMALLEST, Setting
+from .runs import BLOCK, PETAFLOP_DAY, SMALLEST, Setting
 
 LOSSES = ("marginal", "cumulative", "held-out")
 AHEAD = (10, 100)  # times the data that forecasts are made for

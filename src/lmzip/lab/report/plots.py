@@ -17,6 +17,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = (
     "#0072B2",
@@ -81,8 +82,6 @@ def svg(draw: Callable[[Any], None], name: str, label: str, size: tuple[float, f
 
 def thousands(axis: Any, log: bool = False) -> None:
     """Numbers with a comma between thousands, few of them."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
-
     axis.set_major_locator(LogLocator(numticks=6) if log else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
