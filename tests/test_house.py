@@ -27,9 +27,7 @@ PRIVATE_NAMES = (  # of other modules, that a module may use
 STATE = (  # of modules, that lives as long as the process
     Excuse("progress.py", ("_stop",), "a process has one set of signal handlers"),
     Excuse("accel/cuda.py", ("BACKENDS",), "where the codec looks for what multiplies; the entry is always the same"),
-    Excuse(
-        "lab/notes.py", ("config",), "numba takes the folder of its cache from there, and gets its own back at once"
-    ),
+    Excuse("lab/notes.py", ("config",), "numba's cache has its folder from there; it gets its own back at once"),
     Excuse("released/__init__.py", ("sys",), "a released codec is a package that Python must find among its modules"),
 )
 

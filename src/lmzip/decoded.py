@@ -121,6 +121,7 @@ class Decoded(io.RawIOBase):
         return np.frombuffer(data, np.uint8), digest
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a byte of the original. Raises ValueError for one before its first, and as reading does."""
         if whence == 1:
             offset += self.at
         if whence == 2:

@@ -33,6 +33,7 @@ class Encoded(io.RawIOBase):
         return self.handed + len(self.pending)
 
     def write(self, data: Any) -> int:
+        """Take bytes of the original. Raises ValueError where the file is closed."""
         if self.closed:
             raise ValueError("the file is closed")
         self.pending += data

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ class LmzipFile(io.BufferedIOBase):
         header = chosen.header(session)
         code = pack.code(header) if chosen.code else b""
         if self._owned:
-            self._output = _output(Path(os.fsdecode(os.path.realpath(file))), new=mode[0] == "x")
+            path = Path(os.fsdecode(os.path.realpath(file)))
+            self._mode = stat.S_IMODE(path.stat().st_mode) if path.is_file() else None
+            self._output = _output(path, new=mode[0] == "x")
         self.raw = self._output.file if self._output else file
         try:
             self.buffer = Encoded(Sender(self.raw, header, code, Watch(), session=session))
@@ -155,6 +158,9 @@ class LmzipFile(io.BufferedIOBase):
         if self._output is not None and keep:
             with _as_system_errors():
                 self._output.publish()
+            if self._mode is not None:
+                with contextlib.suppress(OSError):
+                    os.chmod(self._output.target, self._mode)
         elif self._output is not None:
             self._output.discard()
         elif self._owned:

@@ -105,7 +105,10 @@ def fit(
     replicates: int = REPLICATES,
     noise: Sequence[float] | None = None,
 ) -> Fit:
-    """Fit losses y > 0 at x > 0. noise: their relative standard errors up to a factor; None: all are the same. Raises ValueError."""
+    """Fit losses y > 0 at x > 0. noise: their relative standard errors up to a factor; None: all are the same.
+
+    Raises ValueError for too few points.
+    """
     order = np.argsort(np.asarray(x, np.float64), kind="stable")
     xs, ys = np.asarray(x, np.float64)[order], np.asarray(y, np.float64)[order]
     if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys)) and np.all(xs > 0) and np.all(ys > 0)):
