@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import house
@@ -307,3 +309,16 @@ class A:
         "a.py:5: g raises PriorError", "a.py:8: h raises PriorError"
     ]  # fmt: skip
     assert house.unsaid_errors(sources({"a": "def m():\n    raise refused(1)"})) == ["a.py:1: m raises its error"]
+
+
+# The documents
+
+
+def test_the_map_of_the_layout_is_true():
+    """Every module stands in CONTRIBUTING.md with its first docstring line."""
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "layout.py", "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130

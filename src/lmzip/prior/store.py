@@ -165,10 +165,10 @@ class Prior:
         if (self.manifest.strings, self.manifest.sampled) != (LENGTH, SAMPLED):
             raise PriorError(f"{self.path}: its fingerprint is of another kind")
         with _opened(self.path) as file:
-            known = file.get_tensor(FINGERPRINT)
-        if known.dtype != np.uint32 or known.ndim != 1:
+            strings = file.get_tensor(FINGERPRINT)
+        if strings.dtype != np.uint32 or strings.ndim != 1:
             raise PriorError(f"{self.path}: its fingerprint makes no sense")
-        return known
+        return strings
 
     def begin(self, state: Any) -> None:
         """Bring a fresh predictor of the same settings to where the prior ends. Raises PriorError."""
@@ -323,18 +323,18 @@ def _opened(path: Path) -> Iterator[Any]:
         raise PriorError(f"can't read {path}: {error.strerror or error}") from error
 
 
-def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: np.ndarray) -> None:
+def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], fingerprint: np.ndarray) -> None:
     """Write a prior's file; the same prior and notes give the same bytes."""
     from safetensors.numpy import save_file  # start-up: only priors need it
 
-    squeezed, stored = {}, {FINGERPRINT: known}
+    squeezed, stored = {}, {FINGERPRINT: fingerprint}
     for name, array in packed.items():
         array = np.ascontiguousarray(array)  # safetensors writes the memory behind an array, whatever its strides
-        made = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
+        compressed = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
         stored[name] = array
-        if made and len(made) < WORTH * array.nbytes:
+        if compressed and len(compressed) < WORTH * array.nbytes:
             squeezed[name] = (array.dtype.newbyteorder("<").str, array.shape)
-            stored[name] = np.frombuffer(made, np.uint8)
+            stored[name] = np.frombuffer(compressed, np.uint8)
     text = {"format": f"{FORMAT} {VERSION}", "manifest": json.dumps(asdict(manifest)), "squeezed": json.dumps(squeezed)}
     save_file(stored, path, text)
     with open(path, "rb") as file:

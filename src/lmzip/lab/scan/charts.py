@@ -88,8 +88,8 @@ def _which(analysis: dict[str, Any]) -> str:
 
 
 def _by_loss(laws: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found = {loss: [law for law in laws if law["loss"] == loss] for loss in LOSSES}
-    return {loss: some for loss, some in found.items() if some}
+    by_loss = {loss: [law for law in laws if law["loss"] == loss] for loss in LOSSES}
+    return {loss: some for loss, some in by_loss.items() if some}
 
 
 def over_data(runs: list[Run], analysis: dict[str, Any], stem: Path, kinds: Sequence[str] = KINDS) -> list[Path]:

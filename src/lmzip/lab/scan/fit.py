@@ -161,12 +161,12 @@ def fit(
     return result
 
 
-def _judge(found: Fit, squares: dict[str, float], residuals: np.ndarray) -> tuple[str, list[str]]:
+def _judge(law: Fit, squares: dict[str, float], residuals: np.ndarray) -> tuple[str, list[str]]:
     """Whether the data show the law, and what is to be said of it."""
-    alpha, count, parameters = found.exponent, len(residuals), PARAMETERS[found.form]
+    alpha, count, parameters = law.exponent, len(residuals), PARAMETERS[law.form]
     against, doubts = [], []
-    line = count * np.log(squares[found.form] / squares[LINE]) + (parameters - PARAMETERS[LINE]) * np.log(count)
-    if not _is_needed(squares[CONSTANT], squares[found.form], count - parameters, parameters - 1):
+    line = count * np.log(squares[law.form] / squares[LINE]) + (parameters - PARAMETERS[LINE]) * np.log(count)
+    if not _is_needed(squares[CONSTANT], squares[law.form], count - parameters, parameters - 1):
         against.append("a constant is not ruled out")
     elif alpha.value <= 0:
         against.append("the loss doesn't fall with x")
@@ -182,9 +182,9 @@ def _judge(found: Fit, squares: dict[str, float], residuals: np.ndarray) -> tupl
         doubts.append("a straight line in log x fits as well")
     notes = [*against, *doubts]
     if not against:
-        if found.form == POWER:
+        if law.form == POWER:
             notes.append("E is not identified, so it is taken as 0")
-        elif found.floor.low <= 0:
+        elif law.floor.low <= 0:
             notes.append("E may as well be 0")
         worst = int(np.argmax(np.abs(residuals)))
         if abs(residuals[worst]) > 0.01:
@@ -274,9 +274,9 @@ def _floor(
         for e, c, alpha in starts[:2]:
             share = min(max(e / least, 1e-4), 1 - 1e-6)
             p = leastsq(residuals, (np.log(share / (1 - share)), c, alpha), Dfun=slopes, maxfev=200)[0]
-            found = float(np.sum(residuals(p) ** 2))
-            if found < cost:
-                best, cost = (least / (1 + float(np.exp(-p[0]))), float(p[1]), float(p[2])), found
+            error = float(np.sum(residuals(p) ** 2))
+            if error < cost:
+                best, cost = (least / (1 + float(np.exp(-p[0]))), float(p[1]), float(p[2])), error
     return best  # type: ignore[return-value]
 
 
@@ -372,7 +372,7 @@ def best_sizes(
     sizes = sorted(curves)
     lowest = min(6 * n * min(curves[n][0]) for n in sizes)
     highest = max(6 * n * max(curves[n][0]) for n in sizes)
-    found, chosen, at_smallest, at_largest = [], [], 0, 0
+    budgets, chosen, at_smallest, at_largest = [], [], 0, 0
     for budget in np.geomspace(lowest, highest, budgets):
         here = []
         for n in sizes:
@@ -390,7 +390,7 @@ def best_sizes(
         else:
             logs, losses = np.array(here[best - 1 : best + 2]).T
             a, b, _ = np.polyfit(logs, losses, 2)
-            found.append(float(budget))
+            budgets.append(float(budget))
             chosen.append(float(np.exp(-b / (2 * a))) if a > 0 else float(np.exp(here[best][0])))
-    exponent = slope(found, chosen, seed) if len(found) >= FEWEST else None
-    return BestSize(found, chosen, at_smallest, at_largest, exponent)
+    exponent = slope(budgets, chosen, seed) if len(budgets) >= FEWEST else None
+    return BestSize(budgets, chosen, at_smallest, at_largest, exponent)
