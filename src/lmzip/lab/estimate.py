@@ -195,10 +195,10 @@ def table(estimates: list[Message]) -> str:
             )
     for i, one in enumerate(estimates):
         for other in estimates[i + 1 :]:
-            sentence = crossing(one, other)
-            start = sentence["shorter_from_tokens"]
+            crossed = crossing(one, other)
+            start = crossed["shorter_from_tokens"]
             since = f"from {start:.4g} tokens on" if start else "from the beginning"
-            lines.append(f"{told['shorter']} is the shorter message, by {readable(told['saved'])}, {since}")
+            lines.append(f"{crossed['shorter']} is the shorter message, by {readable(crossed['saved'])}, {since}")
     return "\n".join([*lines, "assumed: " + ";\n  ".join(ASSUMPTIONS)])
 
 

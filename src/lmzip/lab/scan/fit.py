@@ -189,7 +189,7 @@ def _judge(law: Fit, squares: dict[str, float], residuals: np.ndarray) -> tuple[
         worst = int(np.argmax(np.abs(residuals)))
         if abs(residuals[worst]) > 0.01:
             notes.append(
-                f"off by {100 * np.expm1(residuals[worst]):+.1f} % at x = {found.x[worst]:,.0f}, where it fits worst"
+                f"off by {100 * np.expm1(residuals[worst]):+.1f} % at x = {law.x[worst]:,.0f}, where it fits worst"
             )
     return ("no power law" if against else "undecided" if doubts else "power law"), notes
 
@@ -372,7 +372,7 @@ def best_sizes(
     sizes = sorted(curves)
     lowest = min(6 * n * min(curves[n][0]) for n in sizes)
     highest = max(6 * n * max(curves[n][0]) for n in sizes)
-    budgets, chosen, at_smallest, at_largest = [], [], 0, 0
+    tried, chosen, at_smallest, at_largest = [], [], 0, 0
     for budget in np.geomspace(lowest, highest, budgets):
         here = []
         for n in sizes:
@@ -390,7 +390,7 @@ def best_sizes(
         else:
             logs, losses = np.array(here[best - 1 : best + 2]).T
             a, b, _ = np.polyfit(logs, losses, 2)
-            budgets.append(float(budget))
+            tried.append(float(budget))
             chosen.append(float(np.exp(-b / (2 * a))) if a > 0 else float(np.exp(here[best][0])))
-    exponent = slope(budgets, chosen, seed) if len(budgets) >= FEWEST else None
-    return BestSize(budgets, chosen, at_smallest, at_largest, exponent)
+    exponent = slope(tried, chosen, seed) if len(tried) >= FEWEST else None
+    return BestSize(tried, chosen, at_smallest, at_largest, exponent)

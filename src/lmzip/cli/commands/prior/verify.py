@@ -29,4 +29,4 @@ def run(args: argparse.Namespace, console: Console) -> None:
     session.lockstep(EncodeOptions(prior=args.prior).header(session))
     if not console.quiet:
         of_corpus = "" if strings is None else f"; {len(strings):,} strings in its fingerprint"
-        console.show(f"{prior.path}: whole, digest {prior.digest.hex()}{known}")
+        console.show(f"{prior.path}: whole, digest {prior.digest.hex()}{of_corpus}")
