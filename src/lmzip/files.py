@@ -12,6 +12,8 @@ from . import checkpoint
 from .errors import FileError, system_error
 
 SUFFIX = ".lmz"
+HOLE = 1 << 16  # bytes: what is nothing but zeros from one multiple of this to the next takes no place on the disk
+_ZEROS = bytes(HOLE)
 
 
 class Input:
@@ -177,6 +179,71 @@ class Output:
             with contextlib.suppress(OSError):
                 self.part.unlink(missing_ok=True)
                 checkpoint.remove(self.snapshot)
+
+
+class Sparse:
+    """A regular file, written from here on, that has holes where there is nothing but zeros.
+
+    A hole at the end waits until more is written, or for `flush`, which gives the file its length.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hole = file, 0  # bytes of zeros not yet written
+        self._position = file.tell()
+
+    @staticmethod
+    def suits(file: BinaryIO) -> bool:
+        """Is there nothing behind this place that holes would leave as it is, and does writing go on at this place?"""
+        try:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return False
+            import fcntl  # platform: not on Windows
+
+            appends = fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND
+            return not appends and file.tell() >= status.st_size
+        except (ImportError, OSError, ValueError):
+            return False
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        count = len(rest)
+        while rest:
+            size = HOLE - self._position % HOLE
+            part, rest = rest[:size].tobytes(), rest[size:]
+            if part == _ZEROS[: len(part)]:
+                self._hole += len(part)
+            else:
+                self._skip()
+                self._file.write(part)
+            self._position += len(part)
+        return count
+
+    def _skip(self) -> None:
+        if self._hole:
+            self._file.seek(self._position)
+            self._hole = 0
+
+    def flush(self) -> None:
+        if self._hole:
+            self._skip()
+            self._file.truncate(self._position)
+        self._file.flush()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.flush()
+        self._position = self._file.seek(offset, whence)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def truncate(self, size: int | None = None) -> int:
+        self.flush()
+        return self._file.truncate(self._position if size is None else size)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
 
 def create(path: Path, *, force: bool = False) -> BinaryIO:

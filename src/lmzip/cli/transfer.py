@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from ..codec.message import Header
 from ..errors import ArchiveError, FileError, ResumeError, UsageError, system_error
-from ..files import Input, Output
+from ..files import Input, Output, Sparse
 from ..ledger import Ledger
 from ..limits import MB, Limits, readable_time
 from ..progress import Watch, signals
@@ -48,6 +48,7 @@ class Target(NamedTuple):
     force: bool = False
     resume: bool = False
     is_archive: bool = False
+    sparse: bool = False  # may runs of zeros become holes?
 
     @property
     def is_standard(self) -> bool:
@@ -58,7 +59,7 @@ class Target(NamedTuple):
 class Opened(NamedTuple):
     """A target in the making: where to write, where checkpoints go, and the output, if it is a file's."""
 
-    sink: BinaryIO
+    sink: Any  # a binary file for writing
     snapshot: Path | None = None
     output: Output | None = None
 
@@ -74,9 +75,15 @@ def writing(target: Target, source: Input, console: Console) -> Iterator[Opened]
             raise UsageError("standard output can't be resumed; name a file with -o")
         if sys.stdout.isatty() and not target.force and target.is_archive:
             raise UsageError("an archive is not for a terminal; redirect it, name a file with -o, or insist with -f")
+        plain = sys.stdout.buffer
+        sink = Sparse(plain) if target.sparse and Sparse.suits(plain) else plain
         try:
             with signals():
-                yield Opened(sys.stdout.buffer)
+                try:
+                    yield Opened(sink)
+                finally:
+                    if sink is not plain:
+                        sink.flush()  # a hole at the end is part of what was decoded
             flush_output()
         except BrokenPipeError:
             raise
@@ -90,7 +97,9 @@ def writing(target: Target, source: Input, console: Console) -> Iterator[Opened]
     output = Output(Path(name), force=target.force, resume=target.resume)
     try:
         with signals():
-            yield Opened(output.file, None if output.direct else output.snapshot, output)
+            sink = Sparse(output.file) if target.sparse and not output.direct else output.file
+            yield Opened(sink, None if output.direct else output.snapshot, output)
+            sink.flush()
             output.publish(None if source.standard else status)
     except ArchiveError:  # there is no going on with this archive
         output.discard()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArchiveError, ArithmeticDiffers, DamageError, UsageError, system_error
-from ...files import SUFFIX, create
+from ...files import SUFFIX, Sparse, create
 from ...limits import Limits
 from ...salvage import salvage
 from ...session import Session
@@ -65,7 +65,7 @@ def decode(args: argparse.Namespace, console: Console, name: str, output: str) -
 
     Raises UsageError, FileError, and what Receiver.run raises: of damage, with what --keep-going saved.
     """
-    target = Target(output, args.force, args.resume)
+    target = Target(output, args.force, args.resume, sparse=not args.no_sparse)
     if args.run_embedded:
         if args.resume:
             raise UsageError("what the archive's own code has begun can't be resumed; leave --resume out")
@@ -95,7 +95,9 @@ def save_rest(source: Any, target: Target, limits: Limits, session: Session) -> 
         return f"{path} exists, so nothing was saved; add -f to overwrite it"
     with create(path, force=target.force) as sink:
         try:
-            frames, count, lost = salvage(source, sink, limits, session)
+            holed: Any = Sparse(sink) if target.sparse else sink
+            frames, count, lost = salvage(source, holed, limits, session)
+            holed.flush()
         except OSError as error:
             raise system_error(error, f"can't write all of {path}") from error
     ranges = ", ".join(f"{start:,} to {'the end' if stop is None else f'{stop:,}'}" for start, stop in lost)
