@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArchiveError, ArithmeticDiffers, DamageError, UsageError, system_error
+from ...errors import ArchiveError, ArithmeticDiffers, DamageError, FileError, UsageError, system_error
 from ...files import SUFFIX, Sparse, create
 from ...limits import Limits
 from ...salvage import salvage
@@ -72,6 +72,8 @@ def decode(args: argparse.Namespace, console: Console, name: str, output: str) -
         return run_embedded(args.run_embedded, console, name, target)
     session, limits = arguments.session(args), arguments.decode_options(args).limits
     with reading(name) as source:
+        if args.keep_going:
+            check_rest(source, target)
         try:
             with writing(target, source, console) as opened:
                 decode_to(
@@ -86,13 +88,22 @@ def decode(args: argparse.Namespace, console: Console, name: str, output: str) -
     return None
 
 
+def check_rest(source: Any, target: Target) -> None:
+    """Before anything is decoded: can what a damaged archive holds be saved? Raises UsageError, FileError."""
+    if target.is_standard or source.size() is None:
+        raise UsageError("--keep-going works from file to file; name them both, or leave it out")
+    path = _rest(target)
+    if path.is_dir() or (os.path.lexists(path) and not target.force):
+        raise FileError(f"{path} exists, where --keep-going saves what it can; add -f to overwrite it")
+
+
+def _rest(target: Target) -> Path:
+    return Path(target.name + ".partial")
+
+
 def save_rest(source: Any, target: Target, limits: Limits, session: Session) -> str:
     """Save what a damaged archive still holds to TARGET.partial; says what was lost. Raises FileError."""
-    if target.is_standard or source.size() is None:
-        return "--keep-going works from file to file: nothing more was saved"
-    path = Path(target.name + ".partial")
-    if os.path.lexists(path) and not target.force:
-        return f"{path} exists, so nothing was saved; add -f to overwrite it"
+    path = _rest(target)
     with create(path, force=target.force) as sink:
         try:
             holed: Any = Sparse(sink) if target.sparse else sink
