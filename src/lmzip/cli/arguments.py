@@ -150,6 +150,7 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
     """What decoding asks for and may cost."""
     group = parser.add_argument_group("decoding")
     add_prior_path(group)
+    group.add_argument("--no-sparse", action="store_true", help="write runs of zeros out, leave no holes for them")
     group.add_argument("--keep-going", action="store_true", help="save what a damaged archive still holds")
     group.add_argument("--run-embedded", metavar="SHA256", help="run the archive's own code, if this is its digest")
     add_limits(group)

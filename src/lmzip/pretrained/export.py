@@ -33,10 +33,9 @@ MODEL_TYPE = "lmzip"
 
 
 def export(prior: store.Prior, folder: Path) -> None:
-    """Write a prior as a directory. Raises PriorError where it has no language model, OSError."""
+    """Write a prior that has a language model as a directory. Raises OSError."""
     header = prior.settings
-    if header.model is None:
-        raise PriorError(f"prior {prior.name} has no language model, only experts; train one with --preset default")
+    assert header.model is not None
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "model_type": MODEL_TYPE,

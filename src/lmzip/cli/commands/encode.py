@@ -18,7 +18,7 @@ from ...sender import Sender
 from ...session import Session
 from .. import arguments, remarks
 from ..console import Console
-from ..transfer import Nowhere, Target, announce, decode_to, reading, writing
+from ..transfer import Nowhere, Target, announce, check, decode_to, reading, writing
 
 ORDER = 10
 OVERVIEW = "make an archive                   lmzip encode book.txt             → book.txt.lmz"
@@ -62,11 +62,11 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
     if args.verify and output == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
     session = arguments.session(args)
-    options = _options(args, console, session, name, output)
+    target = Target(output, args.force, args.resume, is_archive=True)
+    options = _options(args, console, session, name, target)
     header = options.header(session)
     for remark in remarks.on_encoding(args, header, output):
         console.say(remark)
-    target = Target(output, args.force, args.resume, is_archive=True)
     with reading(name) as file, writing(target, file, console) as opened:
         total, source, overlap = file.size(), file, None
         knowledge = session.knowledge(header)
@@ -99,20 +99,21 @@ def _report(console: Console, ledger: Ledger, overlap: Any) -> None:
         console.say(str(overlap))
 
 
-def _options(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> EncodeOptions:
+def _options(args: argparse.Namespace, console: Console, session: Session, name: str, target: Target) -> EncodeOptions:
     """What the command line asks for, `auto` decided on."""
     is_auto = args.preset == "auto" or args.time is not None
     if args.prior is not None and is_auto:
         raise UsageError("--prior brings its own settings, so there is nothing for --time or --preset auto to choose")
     if args.prior == "auto":
         with reading(name) as source:
+            check(target, source)
             return choice.best(arguments.encode_options(args, prior=None), session, source, console.say)
     if is_auto:
-        return arguments.encode_options(args, preset=_best_preset(args, console, session, name, output))
+        return arguments.encode_options(args, preset=_best_preset(args, console, session, name, target))
     return arguments.encode_options(args)
 
 
-def _best_preset(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> str:
+def _best_preset(args: argparse.Namespace, console: Console, session: Session, name: str, target: Target) -> str:
     """What --preset auto comes to."""
     if args.preset not in (None, "auto") or args.level is not None:
         raise UsageError("--time chooses the preset; leave the other choice out")
@@ -121,11 +122,12 @@ def _best_preset(args: argparse.Namespace, console: Console, session: Session, n
     budget = args.time or plan.BUDGET
     options = {name: getattr(args, name) for name in ("frame_size", "independent_frames")} | {"seed": args.seed or 0}
     headers = {preset: presets.header(preset, **options) for preset in presets.PRESETS}
-    if args.resume and (begun := Output.begun(Path(output))):
+    if args.resume and (begun := Output.begun(Path(target.name))):
         for preset, header in headers.items():
             if begun.startswith(header.pack()):
                 return preset
     with reading(name) as source:
+        check(target, source)
         if (length := source.size()) is None:
             console.say("auto: nobody knows how much a pipe will bring, so the preset is fast")
             return "fast"

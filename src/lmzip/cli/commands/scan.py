@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import time
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import FileError, UsageError
+from ...errors import FileError, UsageError, system_error
+from ...files import check_folder
 from ...limits import MB, Cost, readable_time
 from ...predictor import completed
 from ...progress import Bar, signals
@@ -75,6 +77,10 @@ def run(args: argparse.Namespace, console: Console) -> None:
     session, folder = arguments.session(args), Path(args.output)
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is not a folder; name another with -o")
+    if not args.no_plots and importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(
+            "plots need matplotlib, of the extra `lab`: bash scripts/setup.sh .venv lab; or add --no-plots"
+        )
     try:
         windows = [int(window) for window in args.windows.split(",")]
     except ValueError:
@@ -83,6 +89,12 @@ def run(args: argparse.Namespace, console: Console) -> None:
     sources = [runs.Data.read(Path(name), args.bytes, args.held_out, args.shuffle) for name in args.data]
     if len({data.name for data in sources}) < len(sources):
         raise UsageError("two files have the same name, which names what is written of them; rename one")
+    try:
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise system_error(error, f"can't write to {folder}") from error
+    for place in (folder / "laws.json", folder / "runs" / "record"):
+        check_folder(place)
     jobs = [(data, setting) for data in sources for setting in settings]
 
     pending = [
@@ -102,7 +114,6 @@ def run(args: argparse.Namespace, console: Console) -> None:
             finished.append(laws.Run(record))
 
     analyses = {base: laws.analyse(members, args.fit_from) for base, members in laws.series(finished).items()}
-    folder.mkdir(parents=True, exist_ok=True)
     laws.write_csv(finished, folder / "points.csv")
     result = {
         "about": provenance.about(["lmzip", *console.words]),

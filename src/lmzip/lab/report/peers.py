@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,10 +18,16 @@ TIMEOUT = 3600.0  # seconds
 
 
 def parse(text: str) -> tuple[str, str]:
-    """Name and command of `NAME=command {in} {out}`. Raises UsageError."""
+    """Name and command of `NAME=command {in} {out}`. Raises UsageError, also where there is no such program."""
     name, separator, command = text.partition("=")
     if not separator or not name.strip() or "{in}" not in command or "{out}" not in command:
         raise UsageError(f"{text!r} is no peer; write 'NAME=command {{in}} {{out}}'")
+    try:
+        program = shlex.split(command)[0]
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no peer: {error}; write 'NAME=command {{in}} {{out}}'") from None
+    if shutil.which(program) is None:
+        raise UsageError(f"there is no program {program!r} for peer {name.strip()}; install it, or leave the peer out")
     return name.strip(), command.strip()
 
 
