@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .. import pace
 from ..codec.message import Header
 from ..errors import ArchiveError, FileError, ResumeError, UsageError, system_error
 from ..files import Input, Output, Sparse
@@ -154,13 +155,29 @@ class Nowhere(io.RawIOBase):
         return True
 
 
-def announce(console: Console, session: Session, header: Header, total: int | None, processes: int) -> None:
-    """Before long work: how long, how much. total: bytes that are to be coded; None: nobody knows."""
-    cost = session.cost(header)
+def announce(
+    console: Console,
+    session: Session,
+    header: Header,
+    total: int | None,
+    *,
+    decoding: bool = False,
+    source: Any = None,
+) -> None:
+    """Before long work: how long, how much. total: bytes that are to be coded; None: nobody knows.
+
+    source: what is to be encoded, if it can be looked at: a bit of it is coded to see its pace.
+    """
+    cost, processes = session.cost(header), 1
+    if header.independent_frames:
+        processes = min(session.threads, -(-(total or 1 << 60) // header.frame_size) or 1)
     memory = f"{processes * cost.memory(total) / MB:,.0f} MB of memory"
+    if source is not None and source.size() is None:
+        source = None
+    time = pace.seconds(header, 10**6 if total is None else total, session, decoding=decoding, source=source)
     if total is None:
-        console.say(f"this takes up to {memory}, and about {cost.seconds(10**6):.0f} s per MB")
-    elif (time := cost.seconds(total) / processes) > LONG or console.verbose:
+        console.say(f"this takes up to {memory}, and about {time:.0f} s per MB")
+    elif time > LONG or console.verbose:
         console.say(f"this takes about {readable_time(time)} and up to {memory}")
 
 
@@ -180,10 +197,9 @@ def decode_to(
     bar: Watch = console.bar("decode", every) if show else Watch()
     receiver = Receiver(source, sink, limits, bar, snapshot, session=session)
     header = receiver.header()
-    processes = receiver.processes() if header.independent_frames else 1
     total, coded = expected(receiver, source)
     if total is not None or source.size() is None:  # a file without a total is damaged: soon there will be more to say
-        announce(console, session, header, coded, processes)
+        announce(console, session, header, coded, decoding=True)
     bar.begin(total)
     try:
         return receiver.run(resume)

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         header = receiver.header()
         total, coded = expected(receiver, source)
         with making.saving(args, console, target, need=making.size(header, total or 0)) as save:
-            announce(console, session, header, coded, 1)
+            announce(console, session, header, coded, decoding=True)
             bar.begin(total)
             try:
                 _, parts = build(receiver, args.licence, args.source)

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
         source = Input(Corpus(paths), standard=True)
         with writing(Target(archive, args.force, args.resume, is_archive=True), source, console) as opened:
-            announce(console, session, header, total, 1)
+            announce(console, session, header, total)
             bar = console.bar(target, args.checkpoint)
             bar.begin(total)
             try:
