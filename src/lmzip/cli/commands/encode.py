@@ -17,6 +17,7 @@ from ...limits import Limits
 from ...options import EncodeOptions
 from ...prior.choice import best
 from ...prior.fingerprint import Overlap, Tap
+from ...progress import Watch
 from ...sender import Sender
 from ...session import Session
 from .. import arguments, remarks
@@ -70,12 +71,11 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
     for remark in remarks.on_encoding(args, options.header(session), output):
         console.say(remark)
     with reading(name) as file, writing(target, file, console) as opened, _restartable(opened, choice) as sink:
-        resume = args.resume
+        onto, resume = opened._replace(sink=sink), args.resume
         while True:
+            bar = console.bar(name, args.checkpoint)
             try:
-                ledger, overlap = _code(
-                    file, opened._replace(sink=sink), options, session, console, args, choice, resume
-                )
+                ledger, overlap = _code(file, onto, options, session, console, bar, choice, resume)
                 break
             except TooSlow as slow:
                 choice, resume = slow.choice, False
@@ -86,6 +86,8 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
                 sink.truncate(0)
                 if opened.snapshot is not None:
                     checkpoint.remove(opened.snapshot)
+            finally:
+                bar.close()
         if args.verify:
             assert opened.output is not None
             with reading(str(opened.output.part)) as archive:
@@ -100,7 +102,7 @@ def _code(
     options: EncodeOptions,
     session: Session,
     console: Console,
-    args: argparse.Namespace,
+    bar: Watch,
     choice: plan.Choice | None,
     resume: bool,
 ) -> tuple[Ledger, Overlap | None]:
@@ -112,15 +114,11 @@ def _code(
         source = Tap(file, overlap)
     if choice is None:
         announce(console, session, header, total, source=file)
-    bar = console.bar(file.name, args.checkpoint)
     bar.begin(total)
-    try:
-        code = pack.code(header) if options.code else b""
-        watch = choice.watch(bar) if choice is not None else bar
-        sender = Sender(opened.sink, header, code, watch, opened.snapshot, session=session)
-        return sender.run(source, resume), overlap
-    finally:
-        bar.close()
+    watch = choice.watch(bar) if choice is not None else bar
+    code = pack.code(header) if options.code else b""
+    sender = Sender(opened.sink, header, code, watch, opened.snapshot, session=session)
+    return sender.run(source, resume), overlap
 
 
 def _restartable(opened: Opened, choice: plan.Choice | None) -> AbstractContextManager[BinaryIO]:
