@@ -292,7 +292,7 @@ STRICT = Limits(output=2000)
 SHARES = ((check_mutation, 0.6), (check_rebuilt, 0.25), (check_salvage, 0.15))
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [400, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_mutations(toy_predictor, count):
     """Parser and container: refused, or the original; memory stays within the cap."""
     assert len(CASES) > 0
@@ -531,6 +531,7 @@ def test_attacks_on_salvage(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_random_settings_and_noise_through_the_real_codec():
     """With bounds checks in every kernel; see fuzz.py."""
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "1"}

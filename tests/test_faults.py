@@ -223,6 +223,7 @@ def test_a_full_disk(book, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is not heeded everywhere")
 def test_too_little_memory(text, tmp_path):
     """The real command in address spaces of every size: it says what is wrong, or it does its work."""

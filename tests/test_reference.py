@@ -24,12 +24,15 @@ GOLDEN = sorted(HERE.glob("golden/*.lmz"))
 QUICK = {"empty.fast", "empty.default", "byte.default", "short.fast", "greys.fast", "stereo.fast"}
 
 
-def quick_ones():
-    """The smallest archives; the others take seconds to minutes."""
-    return [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in GOLDEN]
+def tiers():
+    """The smallest archives; those that take seconds; those that take minutes, for they hold a language model's work."""
+    for path in GOLDEN:
+        seconds = path.stem in QUICK | {"short.none", "text.independent", "text.continued"} or path.suffixes[0] == ".fast"
+        marks = () if path.stem in QUICK else [pytest.mark.slow] if seconds else [pytest.mark.slow, pytest.mark.long]
+        yield pytest.param(path, marks=marks, id=path.stem)
 
 
-@pytest.mark.parametrize("archive", quick_ones())
+@pytest.mark.parametrize("archive", list(tiers()))
 def test_golden_archives_decode_with_the_standard_library_alone(archive):
     decoder = [sys.executable, "-I", "-S", HERE.parent / "docs" / "reference_decoder", archive]
     done = subprocess.run(decoder, capture_output=True, check=False)

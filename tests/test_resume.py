@@ -271,6 +271,7 @@ def kill_often(command: list[str], result: Path, expected: bytes, count: int, ch
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "preset", "size", "checkpoint", "count"),
     [(TOY, "fast", 60_000, 0.2, 50), (REAL, "fast", 200_000, 1, 50), (REAL, "default", 200_000, 1, 5)],

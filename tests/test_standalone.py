@@ -91,7 +91,11 @@ def test_the_default_preset_decodes_itself(bare, text, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "experts", "length"),
-    [("default", None, 600), *((name, None, 20_000) for name in presets.PRESETS), ("default", "none", 20_000)],
+    [
+        ("default", None, 600),
+        *(pytest.param(name, None, 20_000, marks=pytest.mark.long) for name in presets.PRESETS),
+        pytest.param("default", "none", 20_000, marks=pytest.mark.long),
+    ],
 )
 def test_every_preset_decodes_itself(bare, text, tmp_path, preset, experts, length):
     """The kernels of all parts are compiled by the receiver: there is nothing in the cache."""

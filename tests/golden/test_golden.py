@@ -48,9 +48,7 @@ def test_the_encoder_writes_these_bytes(name):
     assert make.archive(name) == stored(name), advice(name)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if ".max" in name else ()) for name in make.ARCHIVES]
-)
+@pytest.mark.parametrize("name", make.ARCHIVES)
 def test_the_decoder_accepts_them(name):
     assert decoded(stored(name)) == make.original(name)
 
