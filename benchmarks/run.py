@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from lmzip.lab import provenance
@@ -130,9 +131,12 @@ def first_calls(preset: Compressor, original: Path, timeout: float) -> list[dict
 
 
 def versions(compressors: list[Compressor]) -> dict:
-    """Versions of Python and packages; programs by the digest of their file."""
+    """Versions of Python and packages, those of the peers' modules among them; programs by the digest of their file."""
     found = provenance.versions()
     for compressor in compressors:
+        library = peers.LIBRARIES.get(compressor.name)
+        if library:
+            found |= peers.version(library)
         if compressor.program:
             found[compressor.name] = "sha256:" + _sha256(Path(compressor.program))
     return found
@@ -185,6 +189,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--preset", action="append", help="preset and options of one lmzip row; may be repeated (default: default)"
     )
     parser.add_argument("--encode-only", action="store_true", help="lmzip does not decode: the table says so")
+    parser.add_argument("--peers-encode-only", action="store_true", help="peers do not decode: the table says so")
     parser.add_argument("--no-lmzip", action="store_true", help="peers only")
     parser.add_argument("--peer", action="append", default=[], help="NAME=encode {in} {out} [:: decode {in} {out}]")
     parser.add_argument(
@@ -230,6 +235,8 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    if arguments.peers_encode_only:
+        chosen = [replace(peer, decode=None) for peer in chosen]
     chosen_presets = [] if arguments.no_lmzip else arguments.preset or ["default"]
     presets = [_lmzip(preset, decode=not arguments.encode_only) for preset in chosen_presets]
     compressors = presets + chosen
