@@ -4,11 +4,11 @@ Libraries are called through this file (`python peers.py 'xz -9e' encode IN OUT`
 process whose CPU time and memory the kernel counts; the interpreter's own start (about 0.05 s, 10 MB) is in their
 figures, as it is in lmzip's. A name is a setting: what the tables name is what this file runs.
 
-What is best differs by file, so a compressor stands here with several settings and the table of sizes takes the best of
-each `family`. All run on one thread, windows and blocks as large as any file of the corpus. PPMd is 7-Zip's: the binding
-pyppmd 1.3.1 did not give the bytes back on 4 of 15 corpus files, at order 16 or at 8. OpenZL's wheel (openzl 0.3.0) is
-not here: without a graph it compresses nothing, and with those it has for bytes of any kind (Compress, Zstd) its frames
-are zstd's of the same level plus 27 bytes.
+What is best differs by file, so a compressor stands here with several settings, and the table of sizes takes the best
+of each `family`. All run on one thread, windows and blocks as large as any file of the corpus. PPMd is 7-Zip's: the
+binding pyppmd 1.3.1 did not give the bytes back on 4 of 15 corpus files, at order 16 or at 8. OpenZL's wheel (openzl
+0.3.0) is not here: without a graph it compresses nothing, and with those it has for bytes of any kind (Compress, Zstd)
+its frames are zstd's of the same level plus 27 bytes.
 """
 
 from __future__ import annotations
