@@ -42,10 +42,11 @@ class Library:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def _ppmd(order: int) -> tuple[str, str]:
-    """PPMd of 7-Zip, with more memory than any of the files takes: a model that is never started anew."""
+def _ppmd(order: int, variant: str = "I") -> tuple[str, str]:
+    """PPMd of 7-Zip: variant H in its own container, I in a zip; memory enough for a model that is never begun anew."""
+    kind, method = ("7z", "m0=PPMd:") if variant == "H" else ("zip", "mm=PPMd:")
     return (
-        f"7zz a -m0=PPMd:o={order}:mem=1024m -mmt=1 -bd {{out}}.7z {{in}}",
+        f"7zz a -t{kind} -{method}o={order}:mem=256m -mmt=1 -bd {{out}}.{kind} {{in}}",
         "7zz e -y -bd -so {in} original > {out}",
     )
 
@@ -56,9 +57,9 @@ PROGRAMS = {
     "bsc -e2": ("bsc e {in} {out} -b100 -e2 -T", "bsc d {in} {out} -T"),
     "bzip3 -b 100": ("bzip3 -e -f -b 100 {in} {out}", "bzip3 -d -f {in} {out}"),
     "7zz LZMA2 ultra": ("7zz a -mx=9 -mmt=1 -bd {out}.7z {in}", "7zz e -y -bd -so {in} original > {out}"),
-    "7zz PPMd -o6 -m1024": _ppmd(6),
-    "7zz PPMd -o8 -m1024": _ppmd(8),
-    "7zz PPMd -o16 -m1024": _ppmd(16),
+    **{f"7zz PPMd -o{order} -m256 zip": _ppmd(order) for order in (4, 6, 8, 12, 16)},
+    "7zz PPMd -o8 -m256": _ppmd(8, "H"),
+    "7zz PPMd -o16 -m256": _ppmd(16, "H"),
     "lpaq1 9": ("lpaq1 9 {in} {out}", "lpaq1 d {in} {out}"),
     "paq8px -8": ("paq8px -8 {in} {out}", "paq8px -d {in} {out}"),
     "cmix": ("cmix -c {in} {out}", "cmix -d {in} {out}"),

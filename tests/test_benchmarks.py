@@ -125,8 +125,9 @@ def test_the_settings_named_are_those_that_run(monkeypatch):
     assert {name: call(name) for name in peers.LIBRARIES} == expected
     for name, (encode, _) in peers.PROGRAMS.items():
         if "PPMd" in name:
-            order, memory = (word[2:] for word in name.split()[2:])
-            assert f" -m0=PPMd:o={order}:mem={memory}m -mmt=1 " in encode
+            order, memory, *zipped = name.split()[2:]
+            kind = "-tzip -mm=PPMd" if zipped else "-t7z -m0=PPMd"
+            assert f" {kind}:o={order[2:]}:mem={memory[2:]}m -mmt=1 " in encode
         elif "-" in name.partition(" ")[2]:
             words = name.split()[1:]
             assert all(word in encode or word in encode.replace("-b100", "-b 100") for word in words)
