@@ -101,20 +101,20 @@ def family(name: str) -> str:
 
 def available() -> tuple[list[Compressor], list[str]]:
     """Every peer that this machine has, and the names of those it lacks."""
-    found, missing = [], []
+    present, missing = [], []
     for name, library in LIBRARIES.items():
         if importlib.util.find_spec(library.module) is None:
             missing.append(name)
             continue
         call = shlex.join([sys.executable, __file__, name])
-        found.append(Compressor(name, f"{call} encode {{in}} {{out}}", f"{call} decode {{in}} {{out}}"))
+        present.append(Compressor(name, f"{call} encode {{in}} {{out}}", f"{call} decode {{in}} {{out}}"))
     for name, (encode, decode) in PROGRAMS.items():
         program = shutil.which(encode.split()[0])
         if program is None:
             missing.append(name)
         else:
-            found.append(Compressor(name, encode, decode, program))
-    return found, missing
+            present.append(Compressor(name, encode, decode, program))
+    return present, missing
 
 
 def parse(text: str) -> Compressor:
