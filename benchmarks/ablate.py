@@ -18,7 +18,7 @@ import numpy as np
 
 from lmzip import presets
 from lmzip.codec.message import NLL_BITS, Header
-from lmzip.lab.contexts import NAMES
+from lmzip.lab.report.contexts import NAMES
 from lmzip.ledger import shares
 from lmzip.predictor import completed
 from lmzip.session import Session

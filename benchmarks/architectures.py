@@ -57,7 +57,7 @@ def profile(state: Any, data: np.ndarray, start: int, pieces: int) -> dict:
 
     Means over the pieces with standard errors; the second compares the very same bytes.
     """
-    from lmzip.lab.architectures import lengths_by_distance
+    from .predictors.architectures import lengths_by_distance
 
     known, forgotten = (lengths_by_distance(state, data, start, pieces, REACH, reset) for reset in (False, True))
     found: dict = {"edges": EDGES, "pieces": pieces, "known": float(known.mean())}
@@ -90,7 +90,8 @@ def measure(one: dict, data: np.ndarray, count: int, pieces: int, table_bits: in
     """One run, its settings included."""
     from lmzip import presets
     from lmzip.codec.lockstep import Lockstep
-    from lmzip.lab.architectures import Architecture, bench
+
+    from .predictors.architectures import Architecture, bench
 
     fast = presets.header("fast")
     if one["kind"] == EXPERTS:

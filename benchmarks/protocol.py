@@ -138,8 +138,9 @@ def extremes(data: bytes) -> list[dict]:
     """Transcripts by oracles of growing trust, read back; the first knows nothing, the last is told another file."""
     from lmzip.codec.lockstep import Lockstep
     from lmzip.codec.message import Header
-    from lmzip.lab.architectures import Bench, code, decode
-    from lmzip.lab.oracle import WHOLE, Oracle
+
+    from .predictors.architectures import Bench, code, decode
+    from .predictors.oracle import WHOLE, Oracle
 
     header, rows = Header(segment=256, frame_size=FRAME), []
     wrong = bytes(255 - byte for byte in data)

@@ -13,8 +13,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lmzip.lab import charts, laws, provenance
-from lmzip.lab.scan import Data, Setting, path, run
+from lmzip.lab import provenance
+from lmzip.lab.scan import charts, laws
+from lmzip.lab.scan.runs import Data, Setting, path, run
+from lmzip.session import Session
 
 from .run import RESULTS, ROOT
 
@@ -59,7 +61,7 @@ def main() -> None:
     for data, setting, tasks in plan[: len(plan) - arguments.skip]:
         if arguments.draw and not path(data, setting, arguments.runs, tasks).exists():
             continue
-        done.append(laws.Run(run(data, setting, arguments.runs, tasks)))
+        done.append(laws.Run(run(data, setting, arguments.runs, Session(), tasks)))
         print(f"{data.name} {setting.name}: {done[-1].record['cpu_seconds']} CPU s", file=sys.stderr, flush=True)
     words = ["python", "-m", "benchmarks.science", "CORPUS", *(["--draw"] if arguments.draw else [])]
     write(done, provenance.about(words))

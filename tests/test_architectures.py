@@ -6,14 +6,14 @@ import torch
 from guard import guarded, kernel_violations
 from numba.core.caching import NullCache
 
+from benchmarks.predictors import architectures, lstm
+from benchmarks.predictors.architectures import Architecture, code, decode, lengths_by_distance
+from benchmarks.predictors.lstm import Lstm, LstmLearner, LstmSettings
 from lmzip.codec.learner import RATE
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.product import BACKENDS, Products
 from lmzip.codec.settings import ExpertSettings, ModelSettings
-from lmzip.lab import architectures, lstm
-from lmzip.lab.architectures import Architecture, code, decode, lengths_by_distance
-from lmzip.lab.lstm import Lstm, LstmLearner, LstmSettings
 
 TEXT = b"It is a truth universally acknowledged, that a single man in possession of a good fortune, " * 30
 EXPERTS = ExpertSettings(14)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import lzma
 import sys
 import types
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import ablate, peers, report, run
 
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from lmzip.lab import fit
+from lmzip.lab.scan import fit
 
 X = np.geomspace(1e4, 1e7, 13)
 

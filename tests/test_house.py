@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import house
@@ -27,6 +29,7 @@ PRIVATE_NAMES = (  # of other modules, that a module may use
 STATE = (  # of modules, that lives as long as the process
     Excuse("progress.py", ("_stop",), "a process has one set of signal handlers"),
     Excuse("accel/cuda.py", ("BACKENDS",), "where the codec looks for what multiplies; the entry is always the same"),
+    Excuse("lab/notes.py", ("config",), "numba's cache has its folder from there; it gets its own back at once"),
     Excuse("released/__init__.py", ("sys",), "a released codec is a package that Python must find among its modules"),
 )
 
@@ -306,3 +309,16 @@ class A:
         "a.py:5: g raises PriorError", "a.py:8: h raises PriorError"
     ]  # fmt: skip
     assert house.unsaid_errors(sources({"a": "def m():\n    raise refused(1)"})) == ["a.py:1: m raises its error"]
+
+
+# The documents
+
+
+def test_the_map_of_the_layout_is_true():
+    """Every module stands in CONTRIBUTING.md with its first docstring line."""
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "layout.py", "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130

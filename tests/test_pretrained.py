@@ -53,7 +53,7 @@ def network(folder: Path, bits: int = 8, products: str | None = None) -> inferen
 
 def state(folder: Path, experts: str = "none", bits: int = 8, adapt: str = "none"):
     pretrained = model.open_model(folder, bits, adapt)
-    return pretrained.lockstep(pretrained.header(presets.EXPERTS[experts], 1 << 20, False))
+    return pretrained.lockstep(pretrained.archive_header(presets.EXPERTS[experts], 1 << 20), Session())
 
 
 def coded(predictor, data: bytes) -> tuple[bytes, int]:
@@ -400,8 +400,8 @@ def test_frames_of_a_pretrained_model_go_on_from_each_other(folders):
 
 def test_predictors_share_the_loaded_weights_and_don_t_disturb_each_other(folders):
     pretrained = model.open_model(folders["gpt2"])
-    header = pretrained.header(None, 1 << 20, False)
-    one, other = pretrained.lockstep(header), pretrained.lockstep(header)
+    header = pretrained.archive_header(None, 1 << 20)
+    one, other = (pretrained.lockstep(header, Session()) for _ in range(2))
     assert one.network is other.network
     texts = made.SAMPLE.read_bytes()[:300], made.SAMPLE.read_bytes()[1000:1300]
     pairs = [here.encode(np.frombuffer(text, np.uint8)) for here, text in zip((one, other), texts)]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import architectures, figures, protocol, protocol_figures
 from benchmarks.run import RESULTS
 from lmzip.codec.message import Header

@@ -19,7 +19,8 @@ from small import HEADERS, MODEL
 import lmzip
 from lmzip import presets
 from lmzip.codec.message import Header
-from lmzip.lab import peers, trace
+from lmzip.lab import trace
+from lmzip.lab.report import peers
 from lmzip.lab.trace import Calibration
 from lmzip.session import Session
 
@@ -143,7 +144,7 @@ class Page(html.parser.HTMLParser):
 def figures() -> dict:
     """A report's figures of a hostile file, of one that is no text, and of none at all."""
     from lmzip.lab.provenance import about
-    from lmzip.lab.report import measure
+    from lmzip.lab.report.measure import measure
 
     nasty = ("<script>alert('hi')</script>&amp;<b onclick=x>\n{{ 7 * 7 }}\u202eevil\x1b[31m naïve 漢\n" * 30).encode()
     files = [(HOSTILE, nasty), ("k.bin", bytes(range(256)) * 5), ("empty", b"")]
@@ -179,7 +180,7 @@ def test_figures_are_json_and_add_up(figures):
 
 
 def test_the_page_obeys_no_file(figures):
-    from lmzip.lab.page import render
+    from lmzip.lab.report.page import render
 
     text = render(json.loads(json.dumps(figures)))
     page = Page(text)
@@ -196,7 +197,7 @@ def test_the_page_obeys_no_file(figures):
 
 
 def test_the_heat_map_shows_every_byte(figures):
-    from lmzip.lab.page import heat, level
+    from lmzip.lab.report.page import heat, level
 
     for one, hexadecimal in zip(figures["files"][:2], (False, True), strict=True):
         data = base64.b64decode(one["excerpt"]["base64"])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lmzip.errors import UsageError
-from lmzip.lab import laws, scan
+from lmzip.lab.scan import laws
+from lmzip.lab.scan import runs as scan
 from lmzip.session import Session
 
 SETTING = scan.Setting(layers=1, width=16, table_bits=10)
@@ -214,7 +215,7 @@ def test_plots(tmp_path, run, toy_predictor):
     """Each kind of plot is drawn, without a law as well; the same runs give the same bytes."""
     pytest.importorskip("scipy")
     pytest.importorskip("matplotlib")
-    from lmzip.lab import charts
+    from lmzip.lab.scan import charts
 
     def loss(n: int):
         return lambda x: 0.5 + (300 / n) ** 0.2 + (1e5 / x) ** 0.3

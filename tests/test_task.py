@@ -10,7 +10,7 @@ import pytest
 
 from lmzip.codec.message import Header
 from lmzip.codec.settings import ExpertSettings, ModelSettings
-from lmzip.lab import task
+from lmzip.lab.scan import task
 from lmzip.session import Session
 
 MODEL = ModelSettings(layers=1, width=16, hidden=16, window=32, table_bits=10)

@@ -153,11 +153,11 @@ def squeezed(paths: Iterable[Path]) -> bytes:
     return bz2.compress(b"".join(strip(path.read_text("utf-8")).encode() for path in sorted(paths)))
 
 
-def release(found: bytes) -> str | None:
+def release(code: bytes) -> str | None:
     """The name of the release whose code these bytes are, or None: then they are unknown, and not to be trusted."""
-    if any(found == own for own in (refusal(), *map(committed, LEFT_OUT))):
+    if any(code == own for own in (refusal(), *map(committed, LEFT_OUT))):
         return "this lmzip's own"
-    version = released.version_of(found)
+    version = released.version_of(code)
     return None if version is None else f"released with format version {version}"
 
 

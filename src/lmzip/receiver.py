@@ -236,7 +236,7 @@ class Receiver:
             checkpoint.forget_frames(self.snapshot, len(self.reader.leaves) // 32)
 
     def resume(self) -> checkpoint.Checkpoint | None:
-        """Take up where the last checkpoint left off, if there is one."""
+        """Take up where the last checkpoint left off, if there is one. Raises ResumeError if it is another's."""
         if self.snapshot is None or not self.snapshot.exists():
             return None
         saved = checkpoint.Checkpoint(self.snapshot)
@@ -255,7 +255,7 @@ class Receiver:
         return len(self.saved_leaves) // 32
 
     def resumed_leaf(self, frame: Frame) -> bytes:
-        """The digest of a frame that was written before the interruption."""
+        """The digest of a frame that was written before the interruption. Raises ResumeError for another frame's."""
         digest = self.saved_leaves[32 * frame.number : 32 * frame.number + 32]
         if digest[:8] != frame.data_digest:
             raise ResumeError("the interrupted run was of another archive; give that one, or begin again with -f")

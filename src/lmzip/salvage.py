@@ -24,7 +24,8 @@ Range = tuple[int, int | None]  # of bytes lost; None: to the end
 def salvage(file: BinaryIO, sink: BinaryIO, limits: Limits, session: Session) -> tuple[int, int, list[Range]]:
     """Recover what a damaged archive still holds into `sink`, every byte at its place, the lost ones zero.
 
-    Both files must seek. Returns the frames found, the bytes recovered, and the ranges lost.
+    Both files must seek. Returns the frames found, the bytes recovered, and the ranges lost. Raises ArchiveError where
+    not even the header holds, LimitError; DamageError of single frames is what it is for, and goes no further.
     """
     file.seek(0)
     with archive_errors():

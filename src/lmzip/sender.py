@@ -190,7 +190,10 @@ class Sender:
             checkpoint.forget_frames(self.snapshot, len(self.sizes))
 
     def resume(self, source: BinaryIO) -> checkpoint.Checkpoint | None:
-        """Take up where the last checkpoint left off; None when there is none. Reads what was coded, to compare."""
+        """Take up where the last checkpoint left off; None when there is none. Reads what was coded, to compare.
+
+        Raises ResumeError where the checkpoint is of other options or another input.
+        """
         if self.snapshot is None or not self.snapshot.exists():
             return None
         saved = checkpoint.Checkpoint(self.snapshot)
@@ -212,7 +215,7 @@ class Sender:
         return saved
 
     def resume_frame(self, block: bytes, saved: checkpoint.Checkpoint) -> Encoding:
-        """The encoding that was interrupted, with the predictor as it was then."""
+        """The encoding that was interrupted, with the predictor as it was then. Raises ResumeError for other input."""
         if leaf(block[: saved.meta["position"]]).hex() != saved.meta["begun"]:
             raise _changed()
         encoding = self.predictor.encode(np.frombuffer(block, np.uint8))

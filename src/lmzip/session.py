@@ -21,6 +21,7 @@ from .predictor import Predictor
 from .prior import registry, store
 from .prior.registry import Knowledge
 
+DEVICES = ("cpu", "cuda")
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
 ROOM = 1 << 28  # addresses that loading kernels takes; torch takes some three times that
 LARGE = 1 << 24  # multiplications in a product of matrices that several threads may share
@@ -34,8 +35,11 @@ class Session:
     """
 
     def __init__(self, threads: int = 1, device: str = "cpu", prior_path: str = "") -> None:
-        if threads < 1:
-            raise UsageError(f"threads must be at least 1, not {threads}")
+        """Raises UsageError for numbers of threads and devices that there aren't."""
+        if type(threads) is not int or threads < 1:
+            raise UsageError(f"--threads is a number from 1 on, not {threads!r}")
+        if device not in DEVICES:
+            raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
         self.threads, self.device, self.prior_path = threads, device, prior_path
         self._priors: dict[bytes, Knowledge] = {}
 
@@ -96,7 +100,8 @@ class Session:
     def lockstep(self, header: Header) -> Any:
         """A predictor at its beginning: where its prior ends, if the header names one.
 
-        Raises ArchiveError where settings don't go together, LimitError for want of memory, MissingPrior, PriorError.
+        Raises ArchiveError where settings don't go together, LimitError for want of memory, MissingPrior, PriorError,
+        UsageError where NUMBA_DISABLE_JIT is set.
         """
         prior = self.knowledge(header)
         try:

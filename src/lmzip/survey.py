@@ -29,7 +29,10 @@ class _Replayed:
 
 
 def read_header(reader: Reader) -> Any:
-    """Read the header: returns the reader, or where the version is older one of the codec released with that."""
+    """Read the header: returns the reader, or where the version is older one of the codec released with that.
+
+    Raises the codec's MessageError, VersionError where nobody knows the version.
+    """
     try:
         reader.read_header()
     except VersionError as error:

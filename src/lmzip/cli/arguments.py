@@ -10,7 +10,7 @@ from .. import presets
 from ..errors import UsageError
 from ..options import ADAPTS, BITS, DecodeOptions, EncodeOptions
 from ..progress import CHECKPOINT_SECONDS
-from ..session import Session
+from ..session import DEVICES, Session
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 THOUSANDS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -30,7 +30,7 @@ def _number(text: str, units: dict[str, int], usual: str = "") -> float:
 
 
 def size(text: str) -> int:
-    """A number of bytes: 65536, 64K, 1M, 2G."""
+    """A number of bytes: 65536, 64K, 1M, 2G. Raises argparse.ArgumentTypeError."""
     value = int(_number(text, UNITS))
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 65536, 64K or 1M")
@@ -45,7 +45,7 @@ def size_or_none(text: str) -> int:
 
 
 def amount(text: str) -> float:
-    """A number, with K, M, G or T for thousands of thousands."""
+    """A number, with K, M, G or T for thousands of thousands. Raises argparse.ArgumentTypeError."""
     value = _number(text, THOUSANDS)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not an amount; write 1400000, 1.4e12 or 1.4T")
@@ -53,7 +53,7 @@ def amount(text: str) -> float:
 
 
 def duration(text: str) -> float:
-    """Seconds: 90, 60s, 5m, 2h."""
+    """Seconds: 90, 60s, 5m, 2h. Raises argparse.ArgumentTypeError."""
     value = _number(text, SECONDS, "S")
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 90, 60s, 5m or 2h")
@@ -66,14 +66,14 @@ def interval(text: str) -> float:
 
 
 def natural(text: str) -> int:
-    """An integer from 0 on."""
+    """An integer from 0 on. Raises argparse.ArgumentTypeError."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return int(text)
 
 
 def temperature(text: str) -> float:
-    """0 to 10, in hundredths."""
+    """0 to 10, in hundredths. Raises argparse.ArgumentTypeError."""
     value = _number(text, {"": 1})
     if not 0 <= value <= 10:
         raise argparse.ArgumentTypeError(f"{text!r} is not a temperature from 0 to 10")
@@ -106,7 +106,7 @@ def add_machine(group: Any) -> None:
     text = "threads, or processes for independent frames (default 1; 0: one for each processor); same bytes"
     group.add_argument("-T", "--threads", type=natural, default=1, metavar="N", help=text)
     text = "where the model's matrix products are computed (default cpu); same bytes"
-    group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=text)
+    group.add_argument("--device", choices=DEVICES, default="cpu", help=text)
 
 
 def add_prior_path(group: Any) -> None:
@@ -150,6 +150,7 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
     """What decoding asks for and may cost."""
     group = parser.add_argument_group("decoding")
     add_prior_path(group)
+    group.add_argument("--no-sparse", action="store_true", help="write runs of zeros out, leave no holes for them")
     group.add_argument("--keep-going", action="store_true", help="save what a damaged archive still holds")
     group.add_argument("--run-embedded", metavar="SHA256", help="run the archive's own code, if this is its digest")
     add_limits(group)

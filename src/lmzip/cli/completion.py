@@ -37,7 +37,7 @@ def _options(parser: ArgumentParser) -> str:
     actions = list(parser._actions)
     for action in parser._actions:
         if isinstance(action.choices, Mapping):  # commands of a command
-            actions += [one for made in action.choices.values() for one in made._actions]
+            actions += [one for command in action.choices.values() for one in command._actions]
     return " ".join(dict.fromkeys(option for action in actions for option in action.option_strings))
 
 

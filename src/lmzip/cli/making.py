@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import FileError, UsageError
+from ..codec.message import Header
+from ..errors import UsageError
 from ..files import Output
+from ..limits import Cost
 from ..prior import store
 from .console import Console
 
@@ -32,24 +33,26 @@ def named(args: argparse.Namespace, suffix: str) -> str:
     return name + suffix
 
 
+def size(header: Header, length: int) -> int:
+    """Bytes that a prior learnt from a corpus of this length takes, at most, about."""
+    grows = Cost(header).memory(length) - Cost(header).memory(0)
+    return min(grows, 25 * length)
+
+
 @contextmanager
-def saving(args: argparse.Namespace, console: Console, target: str, need: int) -> Iterator[Callable[[Any], None]]:
+def saving(
+    args: argparse.Namespace, console: Console, target: str, *, need: int = 0, archive: str = ""
+) -> Iterator[Callable[[Any], None]]:
     """A prior's file in the making, of about `need` bytes; what is yielded writes it, and it goes if an error follows.
 
+    archive: the file of the corpus's archive, if it is made too; a run that goes on with it replaces the prior.
     Raises UsageError and FileError for whatever would keep it from being written, before there is anything to write.
     """
     if importlib.util.find_spec("safetensors") is None:
         raise UsageError("priors need safetensors, which isn't installed: pip install safetensors")
-    path, again = Path(target), args.force or args.resume
-    if path.is_dir():
-        raise FileError(f"{target} is a directory; name a file with -o")
-    if path.exists() and not again:
-        raise FileError(f"{target} exists; add -f to overwrite it, or name another with -o")
-    Output(path, force=True).discard()  # can it be written?
-    if (free := shutil.disk_usage(path.resolve().parent).free) < need:
-        raise FileError(
-            f"{target} may take {need:,} bytes, and {free:,} are free there; free some, or choose another place"
-        )
+    path = Path(target)
+    again: bool = args.force or (args.resume and archive != "" and Output.can_resume(Path(archive)))
+    Output.check(path, force=again, need=need)
 
     def save(parts: Any) -> None:
         output = Output(path, force=again)

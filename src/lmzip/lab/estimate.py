@@ -31,7 +31,10 @@ class Curve:
 
     @classmethod
     def read(cls, path: Path) -> Curve:
-        """A CSV of two columns, tokens and nats per token; lines that begin with # and one heading are passed over."""
+        """A CSV of two columns, tokens and nats per token; lines that begin with # and one heading are passed over.
+
+        Raises FileError for other files.
+        """
         rows: list[tuple[float, float]] = []
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
@@ -162,7 +165,7 @@ ASSUMPTIONS = (
 
 
 def messages(curves: list[Curve], tokens: float | None, bytes_per_token: float, codes: list[float]) -> list[Message]:
-    """One for each curve; tokens: how many the data has, or as many as the shortest curve saw."""
+    """One for each curve; tokens: how many the data has, or as many as the shortest curve saw. Raises UsageError."""
     if len(codes) not in (1, len(curves)):
         raise UsageError("give --code once, or once for each curve")
     tokens = tokens or min(float(curve.tokens[-1]) for curve in curves)
@@ -170,11 +173,11 @@ def messages(curves: list[Curve], tokens: float | None, bytes_per_token: float, 
     return [Message(curve, tokens, bytes_per_token, code) for curve, code in zip(curves, codes)]
 
 
-def table(made: list[Message]) -> str:
+def table(estimates: list[Message]) -> str:
     """The estimates as text."""
-    first = made[0]
+    first = estimates[0]
     lines = [f"{first.tokens:.4g} tokens of {first.bytes_per_token:g} bytes: {readable(first.original)}"]
-    for message in made:
+    for message in estimates:
         facts = message.as_dict()
         lines.append(
             f"{message.curve.name}: {readable(message.transcript)} + {readable(message.code)} of code = "
@@ -190,12 +193,12 @@ def table(made: list[Message]) -> str:
                 f"{facts['exponent_beyond']:.3f}; "
                 f"were the loss to stay: {readable(facts['transcript_if_flat_beyond'])}"
             )
-    for i, one in enumerate(made):
-        for other in made[i + 1 :]:
-            told = crossing(one, other)
-            start = told["shorter_from_tokens"]
+    for i, one in enumerate(estimates):
+        for other in estimates[i + 1 :]:
+            crossed = crossing(one, other)
+            start = crossed["shorter_from_tokens"]
             since = f"from {start:.4g} tokens on" if start else "from the beginning"
-            lines.append(f"{told['shorter']} is the shorter message, by {readable(told['saved'])}, {since}")
+            lines.append(f"{crossed['shorter']} is the shorter message, by {readable(crossed['saved'])}, {since}")
     return "\n".join([*lines, "assumed: " + ";\n  ".join(ASSUMPTIONS)])
 
 
@@ -207,12 +210,12 @@ def readable(amount: float) -> str:
     return f"{amount:.0f} B"
 
 
-def as_dict(made: list[Message]) -> dict[str, Any]:
+def as_dict(estimates: list[Message]) -> dict[str, Any]:
     """For --json."""
     return {
-        "tokens": made[0].tokens,
-        "bytes_per_token": made[0].bytes_per_token,
-        "messages": [message.as_dict() for message in made],
-        "crossings": [crossing(a, b) for i, a in enumerate(made) for b in made[i + 1 :]],
+        "tokens": estimates[0].tokens,
+        "bytes_per_token": estimates[0].bytes_per_token,
+        "messages": [message.as_dict() for message in estimates],
+        "crossings": [crossing(a, b) for i, a in enumerate(estimates) for b in estimates[i + 1 :]],
         "assumptions": list(ASSUMPTIONS),
     }

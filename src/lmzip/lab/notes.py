@@ -11,12 +11,16 @@ import functools
 import os
 import types
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
+from numba import config
 
 from ..codec import cache, coder, experts, symbols
 from ..codec.kernel import inline
+from ..codec.message import digest
 
 STATE, TREE = 6, 512  # lengths of those arrays in the codec; the margin's first cell counts the notes in it
 PATHS = ("_learn_byte", "_learn_leap", "_code_raw", "code_byte", "_code_segment")  # from what codes a bit upwards
@@ -30,9 +34,6 @@ def rebind(function: Any, exchanged: dict[str, Any]) -> types.FunctionType:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """`codec.kernel.heapless`, but kept elsewhere: never among the codec's kernels, by a digest of both sources."""
-    import numba
-    from numba import config
-
     before, config.CACHE_DIR = config.CACHE_DIR, _folder()
     try:
         return numba.njit(error_model="numpy", nogil=True, cache=True, no_cfunc_wrapper=True, _nrt=False)(function)
@@ -42,10 +43,6 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 @functools.cache
 def _folder() -> str:
-    from pathlib import Path
-
-    from ..codec.message import digest
-
     sources = (Path(__file__).with_name(name).read_bytes() for name in ("notes.py", "sample.py"))
     own = digest(b"".join(sources), 6).hex()
     return cache.private_folder(f"{os.path.basename(cache.kernel_folder())}-{own}")

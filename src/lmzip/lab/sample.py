@@ -14,7 +14,7 @@ import numpy as np
 
 from ..codec import coder, experts, lockstep, mixed, mixer, model, rng
 from ..codec.kernel import inline
-from ..codec.message import VERSION
+from ..codec.message import VERSION, Header
 from ..errors import UsageError
 from ..predictor import completed
 from .notes import PATHS, STATE, again, kernel
@@ -100,19 +100,23 @@ def noise(seed: int, count: int) -> np.ndarray:
     return rng.words(seed, 1 << 31, count).astype(">u8").view(np.uint8)
 
 
+def check(header: Header, temperature: float) -> None:
+    """Raises UsageError for temperatures that don't go with such an archive."""
+    if temperature == 1:
+        return
+    if header.format_version != VERSION:
+        raise UsageError("an archive of an older format version is sampled at temperature 1 only; leave the option out")
+    if header.streams > 1:
+        raise UsageError("several streams are sampled at temperature 1 only; leave the option out")
+
+
 def sample(state: Any, length: int, seed: int = 0, temperature: float = 1.0) -> bytes:
     """`length` bytes that may follow what the predictor `state` has seen; it sees and learns them too.
 
     temperature: 1 samples what is coded; below, each binary decision is surer (0: the likelier bit), above, less sure.
     Raises UsageError for temperatures that don't go with the state.
     """
+    check(state.header, temperature)
     bits = noise(seed, 4 * length + 8)  # no byte takes more than 256 bits
-    if temperature == 1:
-        decoding = state.decode(bits, length)
-    elif state.header.format_version != VERSION:
-        raise UsageError("an archive of an older format version is sampled at temperature 1 only; leave the option out")
-    elif state.header.streams > 1:
-        raise UsageError("several streams are sampled at temperature 1 only; leave the option out")
-    else:
-        decoding = Tempered(state, bits, length, temperature)
+    decoding = state.decode(bits, length) if temperature == 1 else Tempered(state, bits, length, temperature)
     return bytes(completed(decoding).data)

@@ -129,6 +129,7 @@ class Noting(lockstep.Encoding):
     """A frame on its way into the very transcript it would have anyhow; `costs[i]` by PARTS, uint32 in 2^-20 bit."""
 
     def __init__(self, state: Any, data: np.ndarray, trace: Trace) -> None:
+        """Raises ValueError for several streams."""
         super().__init__(state, data)
         if state.streams > 1:
             raise ValueError("costs are traced of a single stream")
@@ -252,7 +253,8 @@ def trace(
 ) -> Trace:
     """Code `data` as `lmzip encode` does, archive to `sink`, and note what every byte costs.
 
-    probes: how many contexts are cut short to see what their length is worth to the model; 0: none.
+    probes: how many contexts are cut short to see what their length is worth to the model; 0: none. Raises ValueError
+    for independent frames.
     """
     if header.independent_frames:
         raise ValueError("costs are traced where frames depend on each other")

@@ -23,6 +23,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from ..codec.symbols import FREQUENCY_BITS
 from ..errors import PriorError
+from ..presets import FRAME_SIZE
 from ..prior import store
 from ..session import Session
 from .table import FILE, byte_letters
@@ -32,10 +33,9 @@ MODEL_TYPE = "lmzip"
 
 
 def export(prior: store.Prior, folder: Path) -> None:
-    """Write a prior as a directory. Raises PriorError where it has no language model, OSError."""
+    """Write a prior that has a language model as a directory. Raises OSError."""
     header = prior.settings
-    if header.model is None:
-        raise PriorError(f"prior {prior.name} has no language model, only experts; train one with --preset default")
+    assert header.model is not None
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "model_type": MODEL_TYPE,
@@ -104,7 +104,7 @@ class LmzipForCausalLM(PreTrainedModel):
 def predictions(prior: store.Prior, session: Session, data: np.ndarray) -> np.ndarray:
     """Frequencies of the byte behind each byte of uint8[n], without learning from them, uint32[n, 256]."""
     session.remember(prior)
-    state = session.lockstep(prior.archive_header(1 << 20))
+    state = session.lockstep(prior.archive_header(FRAME_SIZE))
     model, at, rows = state.model, state.position, []
     begin = np.zeros(1, np.int64)  # what the corpus ends with is the context of the first bytes
     for start in range(0, len(data) + 1, state.segment):

@@ -57,9 +57,9 @@ class Overlap(Fingerprint):
 
     def add(self, data: Any) -> None:
         """The next piece of the file."""
-        found = self._hashes(np.frombuffer(data, np.uint8))
-        self.asked += len(found)
-        self.hits += int(np.isin(found, self._known).sum())
+        chosen = self._hashes(np.frombuffer(data, np.uint8))
+        self.asked += len(chosen)
+        self.hits += int(np.isin(chosen, self._known).sum())
 
     @property
     def share(self) -> float:

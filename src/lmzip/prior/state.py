@@ -355,8 +355,8 @@ def _bits(packed: np.ndarray, count: int, name: str) -> np.ndarray:
 
 def _expect(array: np.ndarray, shape: tuple[int, ...], kind: np.dtype, name: str) -> None:
     if array.shape != shape or array.dtype != kind:
-        found, wanted = f"{array.dtype}{list(array.shape)}", f"{kind}{list(shape)}"
-        raise ValueError(f"{name} is {found}, not the {wanted} that its settings mean")
+        actual, wanted = f"{array.dtype}{list(array.shape)}", f"{kind}{list(shape)}"
+        raise ValueError(f"{name} is {actual}, not the {wanted} that its settings mean")
 
 
 def _within(array: np.ndarray, low: float, high: float, name: str) -> None:

@@ -139,7 +139,7 @@ class Prior:
         return self.path.resolve().parent.name if self.path.name == EXPORTED else self.path.name.removesuffix(SUFFIX)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Its arrays, compared with its digest; the fingerprint is among them no more."""
+        """Its arrays, compared with its digest; the fingerprint is among them no more. Raises PriorError."""
         with _opened(self.path) as file:
             packed = {name: self._array(name, file) for name in file.keys() if name != FINGERPRINT}  # noqa: SIM118
         if digest(self.settings, packed) != self.digest:
@@ -161,14 +161,14 @@ class Prior:
         return np.frombuffer(data, kind).reshape(shape)
 
     def fingerprint(self) -> np.ndarray:
-        """Hashes of strings of its corpus, see fingerprint.py."""
+        """Hashes of strings of its corpus, see fingerprint.py. Raises PriorError."""
         if (self.manifest.strings, self.manifest.sampled) != (LENGTH, SAMPLED):
             raise PriorError(f"{self.path}: its fingerprint is of another kind")
         with _opened(self.path) as file:
-            known = file.get_tensor(FINGERPRINT)
-        if known.dtype != np.uint32 or known.ndim != 1:
+            strings = file.get_tensor(FINGERPRINT)
+        if strings.dtype != np.uint32 or strings.ndim != 1:
             raise PriorError(f"{self.path}: its fingerprint makes no sense")
-        return known
+        return strings
 
     def begin(self, state: Any) -> None:
         """Bring a fresh predictor of the same settings to where the prior ends. Raises PriorError."""
@@ -263,7 +263,7 @@ def code_size(header: Header) -> int:
 
 
 def read(path: Path) -> Prior:
-    """A prior's file, its manifest checked; the arrays are not read yet."""
+    """A prior's file, its manifest checked; the arrays are not read yet. Raises PriorError."""
     with _opened(path) as file:
         metadata = file.metadata() or {}
         kind, _, version = metadata.get("format", "").partition(" ")
@@ -323,18 +323,18 @@ def _opened(path: Path) -> Iterator[Any]:
         raise PriorError(f"can't read {path}: {error.strerror or error}") from error
 
 
-def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: np.ndarray) -> None:
+def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], fingerprint: np.ndarray) -> None:
     """Write a prior's file; the same prior and notes give the same bytes."""
     from safetensors.numpy import save_file  # start-up: only priors need it
 
-    squeezed, stored = {}, {FINGERPRINT: known}
+    squeezed, stored = {}, {FINGERPRINT: fingerprint}
     for name, array in packed.items():
         array = np.ascontiguousarray(array)  # safetensors writes the memory behind an array, whatever its strides
-        made = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
+        compressed = zlib.compress(array.tobytes(), 6) if array.nbytes >= SMALL else b""
         stored[name] = array
-        if made and len(made) < WORTH * array.nbytes:
+        if compressed and len(compressed) < WORTH * array.nbytes:
             squeezed[name] = (array.dtype.newbyteorder("<").str, array.shape)
-            stored[name] = np.frombuffer(made, np.uint8)
+            stored[name] = np.frombuffer(compressed, np.uint8)
     text = {"format": f"{FORMAT} {VERSION}", "manifest": json.dumps(asdict(manifest)), "squeezed": json.dumps(squeezed)}
     save_file(stored, path, text)
     with open(path, "rb") as file:
@@ -345,7 +345,10 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], known: 
 
 
 def open_named(name: str, places: list[Path], bits: int | None, adapt: str | None) -> Prior | None:
-    """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one."""
+    """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one.
+
+    Raises PriorError for what is unsound, UsageError for options of pretrained models.
+    """
     if os.path.isdir(name) and not is_exported(Path(name)):
         return None
     prior = _named(name, places)

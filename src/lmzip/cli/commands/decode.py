@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArchiveError, ArithmeticDiffers, DamageError, UsageError, system_error
-from ...files import SUFFIX, create
+from ...errors import ArchiveError, ArithmeticDiffers, DamageError, FileError, UsageError, system_error
+from ...files import SUFFIX, Sparse, create
 from ...limits import Limits
 from ...salvage import salvage
 from ...session import Session
@@ -61,14 +61,19 @@ def original_name(name: str) -> str:
 
 
 def decode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
-    """The archive `name` into the file `output`."""
-    target = Target(output, args.force, args.resume)
+    """The archive `name` into the file `output`.
+
+    Raises UsageError, FileError, and what Receiver.run raises: of damage, with what --keep-going saved.
+    """
+    target = Target(output, args.force, args.resume, sparse=not args.no_sparse)
     if args.run_embedded:
         if args.resume:
             raise UsageError("what the archive's own code has begun can't be resumed; leave --resume out")
         return run_embedded(args.run_embedded, console, name, target)
     session, limits = arguments.session(args), arguments.decode_options(args).limits
     with reading(name) as source:
+        if args.keep_going:
+            check_rest(source, target)
         try:
             with writing(target, source, console) as opened:
                 decode_to(
@@ -83,16 +88,27 @@ def decode(args: argparse.Namespace, console: Console, name: str, output: str) -
     return None
 
 
+def check_rest(source: Any, target: Target) -> None:
+    """Before anything is decoded: can what a damaged archive holds be saved? Raises UsageError, FileError."""
+    if target.is_standard or source.size() is None:
+        raise UsageError("--keep-going works from file to file; name them both, or leave it out")
+    path = _rest(target)
+    if path.is_dir() or (os.path.lexists(path) and not target.force):
+        raise FileError(f"{path} exists, where --keep-going saves what it can; add -f to overwrite it")
+
+
+def _rest(target: Target) -> Path:
+    return Path(target.name + ".partial")
+
+
 def save_rest(source: Any, target: Target, limits: Limits, session: Session) -> str:
     """Save what a damaged archive still holds to TARGET.partial; says what was lost. Raises FileError."""
-    if target.is_standard or source.size() is None:
-        return "--keep-going works from file to file: nothing more was saved"
-    path = Path(target.name + ".partial")
-    if os.path.lexists(path) and not target.force:
-        return f"{path} exists, so nothing was saved; add -f to overwrite it"
+    path = _rest(target)
     with create(path, force=target.force) as sink:
         try:
-            frames, count, lost = salvage(source, sink, limits, session)
+            holed: Any = Sparse(sink) if target.sparse else sink
+            frames, count, lost = salvage(source, holed, limits, session)
+            holed.flush()
         except OSError as error:
             raise system_error(error, f"can't write all of {path}") from error
     ranges = ", ".join(f"{start:,} to {'the end' if stop is None else f'{stop:,}'}" for start, stop in lost)
@@ -102,7 +118,7 @@ def save_rest(source: Any, target: Target, limits: Limits, session: Session) -> 
 def run_embedded(wanted: str, console: Console, name: str, target: Target) -> None:
     """Let the archive's own code decode it, in a process of its own, if its SHA-256 is the one `wanted`.
 
-    Raises UsageError if it isn't, or if there is none.
+    Raises UsageError if it isn't, or if there is none, ArchiveError if that code gives up.
     """
     with tempfile.TemporaryDirectory() as folder, reading(name) as source:
         archive, result = Path(folder, "archive.lmz"), Path(folder, "result")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from ... import pack, plan, presets
+from ... import checkpoint, pack, plan
+from ...deadline import TooSlow, held
 from ...errors import UsageError
 from ...files import SUFFIX, Output
 from ...ledger import Ledger
-from ...limits import Limits, readable_time
+from ...limits import Limits
 from ...options import EncodeOptions
-from ...prior import choice
+from ...prior.choice import best
 from ...prior.fingerprint import Overlap, Tap
 from ...sender import Sender
 from ...session import Session
 from .. import arguments, remarks
 from ..console import Console
-from ..transfer import Nowhere, Target, announce, decode_to, reading, writing
+from ..transfer import Nowhere, Opened, Target, announce, check, decode_to, reading, writing
 
 ORDER = 10
 OVERVIEW = "make an archive                   lmzip encode book.txt             → book.txt.lmz"
@@ -48,7 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
-    """Every file into an archive of its own."""
+    """Every file into an archive of its own. Raises UsageError."""
     output = arguments.output(args)
     if len(args.files) > 1 and output == "-":
         raise UsageError("archives don't go one behind the other; encode one at a time with -c, or tar them first")
@@ -58,37 +61,71 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
 
 def encode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
-    """The file `name` into the archive `output`."""
+    """The file `name` into the archive `output`. Raises UsageError, PriorError, and as Sender.run."""
     if args.verify and output == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
     session = arguments.session(args)
-    options = _options(args, console, session, name, output)
-    header = options.header(session)
-    for remark in remarks.on_encoding(args, header, output):
-        console.say(remark)
     target = Target(output, args.force, args.resume, is_archive=True)
-    with reading(name) as file, writing(target, file, console) as opened:
-        total, source, overlap = file.size(), file, None
-        knowledge = session.knowledge(header)
-        if knowledge is not None and (fingerprint := knowledge.fingerprint()) is not None:
-            overlap = Overlap(fingerprint)
-            source = Tap(file, overlap)
-        announce(console, session, header, total, session.threads if header.independent_frames else 1)
-        bar = console.bar(name, args.checkpoint)
-        bar.begin(total)
-        try:
-            code = pack.code(header) if options.code else b""
-            sender = Sender(opened.sink, header, code, bar, opened.snapshot, session=session)
-            ledger = sender.run(source, args.resume)
-        finally:
-            bar.close()
-        del sender  # and with it a predictor
+    options, choice = _options(args, console, session, name, target)
+    for remark in remarks.on_encoding(args, options.header(session), output):
+        console.say(remark)
+    with reading(name) as file, writing(target, file, console) as opened, _restartable(opened, choice) as sink:
+        resume = args.resume
+        while True:
+            try:
+                ledger, overlap = _code(
+                    file, opened._replace(sink=sink), options, session, console, args, choice, resume
+                )
+                break
+            except TooSlow as slow:
+                choice, resume = slow.choice, False
+                console.say(str(choice))
+                options = replace(options, preset=choice.preset)
+                file.seek(0)
+                sink.seek(0)
+                sink.truncate(0)
+                if opened.snapshot is not None:
+                    checkpoint.remove(opened.snapshot)
         if args.verify:
             assert opened.output is not None
             with reading(str(opened.output.part)) as archive:
                 everything = Limits(1 << 60, 1 << 60, 1 << 80)
                 decode_to(archive, Nowhere(), everything, session, console, every=args.checkpoint)
     _report(console, ledger, overlap)
+
+
+def _code(
+    file: Any,
+    opened: Opened,
+    options: EncodeOptions,
+    session: Session,
+    console: Console,
+    args: argparse.Namespace,
+    choice: plan.Choice | None,
+    resume: bool,
+) -> tuple[Ledger, Overlap | None]:
+    """The archive, and what of the file a prior knew. Raises TooSlow where a choice by time turns out too slow."""
+    header, total, source, overlap = options.header(session), file.size(), file, None
+    knowledge = session.knowledge(header)
+    if knowledge is not None and (fingerprint := knowledge.fingerprint()) is not None:
+        overlap = Overlap(fingerprint)
+        source = Tap(file, overlap)
+    if choice is None:
+        announce(console, session, header, total, source=file)
+    bar = console.bar(file.name, args.checkpoint)
+    bar.begin(total)
+    try:
+        code = pack.code(header) if options.code else b""
+        watch = choice.watch(bar) if choice is not None else bar
+        sender = Sender(opened.sink, header, code, watch, opened.snapshot, session=session)
+        return sender.run(source, resume), overlap
+    finally:
+        bar.close()
+
+
+def _restartable(opened: Opened, choice: plan.Choice | None) -> AbstractContextManager[BinaryIO]:
+    """The sink, which can be taken back to its beginning if there is a choice that may turn out too slow."""
+    return held(opened.sink) if choice is not None and opened.output is None else nullcontext(opened.sink)
 
 
 def _report(console: Console, ledger: Ledger, overlap: Any) -> None:
@@ -99,41 +136,34 @@ def _report(console: Console, ledger: Ledger, overlap: Any) -> None:
         console.say(str(overlap))
 
 
-def _options(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> EncodeOptions:
-    """What the command line asks for, `auto` decided on."""
+def _options(
+    args: argparse.Namespace, console: Console, session: Session, name: str, target: Target
+) -> tuple[EncodeOptions, plan.Choice | None]:
+    """What the command line asks for, `auto` decided on: with the choice, where it went by time."""
     is_auto = args.preset == "auto" or args.time is not None
     if args.prior is not None and is_auto:
         raise UsageError("--prior brings its own settings, so there is nothing for --time or --preset auto to choose")
     if args.prior == "auto":
         with reading(name) as source:
-            return choice.best(arguments.encode_options(args, prior=None), session, source, console.say)
-    if is_auto:
-        return arguments.encode_options(args, preset=_best_preset(args, console, session, name, output))
-    return arguments.encode_options(args)
-
-
-def _best_preset(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> str:
-    """What --preset auto comes to."""
+            check(target, source)
+            return best(arguments.encode_options(args, prior=None), session, source, console.say), None
+    if not is_auto:
+        return arguments.encode_options(args), None
     if args.preset not in (None, "auto") or args.level is not None:
         raise UsageError("--time chooses the preset; leave the other choice out")
     if args.experts or args.replay is not None:
         raise UsageError("--preset auto decides on --experts and --replay; leave them out, or name a preset")
-    budget = args.time or plan.BUDGET
-    options = {name: getattr(args, name) for name in ("frame_size", "independent_frames")} | {"seed": args.seed or 0}
-    headers = {preset: presets.header(preset, **options) for preset in presets.PRESETS}
-    if args.resume and (begun := Output.begun(Path(output))):
-        for preset, header in headers.items():
-            if begun.startswith(header.pack()):
-                return preset
+    options = arguments.encode_options(args, preset=None)
+    headers = plan.headers(options)
     with reading(name) as source:
+        check(target, source)
+        if args.resume and (begun := Output.begun(Path(target.name))):
+            for preset, header in headers.items():
+                if begun.startswith(header.pack()):
+                    return replace(options, preset=preset), None
         if (length := source.size()) is None:
             console.say("auto: nobody knows how much a pipe will bring, so the preset is fast")
-            return "fast"
-        sample = plan.sample(source, length, session)
-    threads = session.threads
-    estimates = [plan.estimate(preset, headers[preset], sample, not args.no_code, threads) for preset in headers]
-    best = plan.best(estimates, budget)
-    text = f"preset {best.preset}, about {best.archive:,} bytes in about {readable_time(best.seconds)}"
-    text += "" if best.seconds <= budget else ": longer than --time allows, but no preset is faster"
-    console.say("auto: " + text)
-    return best.preset
+            return replace(options, preset="fast"), None
+        choice = plan.make(source, length, session, headers, code=options.code, budget=args.time or plan.BUDGET)
+    console.say(str(choice))
+    return replace(options, preset=choice.preset), choice

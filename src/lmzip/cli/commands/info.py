@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from ... import machine, pack, released
+from ...codec.message import NLL_BITS
 from ...errors import ArchiveError, UsageError
 from ...frames import read_block
 from ...ledger import Ledger, peers
@@ -93,7 +94,7 @@ def _code(survey: Survey) -> dict[str, Any]:
 
 def _show_json(console: Console, survey: Survey, ledger: Ledger, others: dict[str, int] | None, worth: Any) -> None:
     frames = [
-        {"kind": KINDS[f.kind], "original": f.length, "payload": f.size, "nll_bits": f.nll / (1 << 20)}
+        {"kind": KINDS[f.kind], "original": f.length, "payload": f.size, "nll_bits": f.nll / (1 << NLL_BITS)}
         for f in survey.frames
     ]
     result: dict[str, Any] = {"header": _settings(survey), "ledger": ledger.as_dict(), "code": _code(survey)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ... import plan, presets
+from ... import plan
 from ...errors import UsageError
 from ...text import printable
 from .. import arguments
@@ -33,9 +33,9 @@ def run(args: argparse.Namespace, console: Console) -> None:
     with reading(args.file) as source:
         if (length := source.size()) is None:
             raise UsageError("plan needs a file whose size is known; save the pipe's data first")
-        sample = plan.sample(source, length, session)
-    estimates = [plan.estimate(preset, presets.header(preset), sample, not args.no_code) for preset in presets.PRESETS]
+        headers = plan.headers(arguments.encode_options(args))
+        estimates = plan.make(source, length, session, headers, code=not args.no_code)
     if args.json:
-        console.show(json.dumps(plan.as_dict(sample, estimates), indent=2))
+        console.show(json.dumps(estimates.as_dict(), indent=2))
     else:
-        console.show(plan.table(printable(args.file), sample, estimates))
+        console.show(estimates.table(printable(args.file)))

@@ -6,12 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ...errors import FileError, UsageError
-from ...files import create
+from ...codec.message import Header
+from ...errors import UsageError
+from ...options import EncodeOptions
+from ...prior import store
+from ...session import Session
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import check_outputs, reading
+from ..transfer import check_inputs, reading, writing_together
 
 ORDER = 80
 OVERVIEW = "a page: what was paid for what    lmzip report book.txt             → report.html"
@@ -46,16 +49,41 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> None:
     """The page. Raises UsageError and FileError before anything is coded."""
     try:
-        from ...lab import figures, page, peers, provenance  # extra: lab
-        from ...lab.report import dump, measure  # extra: lab
+        from ...lab.report import page, peers, plots  # extra: lab
+        from ...lab.report.measure import dump  # extra: lab
     except ImportError as error:
         remedy = "pip install jinja2 matplotlib scipy"
         raise UsageError(f"a report needs what isn't installed: {error}; {remedy}") from error
     commands = [peers.parse(text) for text in args.peer]
+    kind = plots.plot_kind(args.plot) if args.plot else ""
     outputs = [name for name in (args.output, args.json, args.plot) if name]
-    check_outputs(outputs, args.force)
     session, options = arguments.session(args), arguments.encode_options(args)
     header = options.header(session)
+    if not isinstance(session.knowledge(header), store.Prior | None):
+        raise UsageError("a report takes notes inside lmzip's own predictor; name a prior that prior train wrote")
+    check_inputs(args.files)
+    with writing_together(outputs, args.force) as written:
+        report = _report(args, console, session, options, header, commands)
+        written[args.output].file.write(page.render(report).encode("utf-8", "backslashreplace"))
+        if args.json:
+            written[args.json].file.write(dump(report).encode())
+        if args.plot:
+            plots.save(report["files"], written[args.plot].file, kind)
+    console.say("written: " + ", ".join(map(printable, outputs)))
+
+
+def _report(
+    args: argparse.Namespace,
+    console: Console,
+    session: Session,
+    options: EncodeOptions,
+    header: Header,
+    commands: list[tuple[str, str]],
+) -> dict[str, Any]:
+    """What the page shows of every file."""
+    from ...lab import provenance  # extra: lab
+    from ...lab.report.measure import measure  # extra: lab
+
     report: dict[str, Any] = provenance.about(["lmzip", *console.words]) | {"files": []}
     for name in args.files:
         with reading(name) as file:
@@ -76,15 +104,4 @@ def run(args: argparse.Namespace, console: Console) -> None:
         finally:
             bar.close()
         report["files"].append(figures_)
-    contents = {args.output: page.render(report).encode("utf-8", "backslashreplace")}
-    if args.json:
-        contents[args.json] = dump(report).encode()
-    for path, content in contents.items():
-        with create(Path(path), force=args.force) as sink:
-            sink.write(content)
-    if args.plot:
-        try:
-            figures.save(report["files"], args.plot)
-        except (OSError, ValueError) as error:
-            raise FileError(f"can't write {args.plot}: {error}; name a .png, .pdf or .svg with --plot") from error
-    console.say("written: " + ", ".join(map(printable, outputs)))
+    return report

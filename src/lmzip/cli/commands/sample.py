@@ -10,7 +10,7 @@ from ...receiver import Receiver
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import Nowhere, reading
+from ..transfer import Nowhere, expected, reading
 
 ORDER = 100
 OVERVIEW = "go on where a file ends           lmzip sample book.txt.lmz"
@@ -37,12 +37,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
-    """Bytes on standard output."""
-    from ...lab.sample import sample  # start-up: loads numba
+    """Bytes on standard output. Raises UsageError and LimitError before anything is decoded."""
+    from ...lab.sample import check, sample  # start-up: loads numba
 
     session, limits = arguments.session(args), arguments.decode_options(args).limits
     with reading(args.file) as source:
         receiver = Receiver(source, Nowhere(), limits, Watch(), session=session)
+        check(receiver.header(), args.temperature)
+        expected(receiver, source)
         receiver.run()
     text = sample(receiver.predictor, args.bytes, args.seed, args.temperature)
     if sys.stdout.isatty():

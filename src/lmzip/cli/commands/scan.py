@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import time
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import FileError, UsageError
+from ...errors import FileError, UsageError, system_error
+from ...files import check_folder
 from ...limits import MB, Cost, readable_time
 from ...predictor import completed
 from ...progress import Bar, signals
@@ -69,53 +71,63 @@ def run(args: argparse.Namespace, console: Console) -> None:
         import scipy  # noqa: F401  # extra: lab
     except ImportError:
         raise UsageError("fits need scipy, of the extra `lab`: bash scripts/setup.sh .venv lab") from None
-    from ...lab import charts, laws, provenance, scan  # start-up: loads numba
+    from ...lab import provenance  # start-up: with what follows
+    from ...lab.scan import charts, laws, runs  # start-up: loads numba
 
     session, folder = arguments.session(args), Path(args.output)
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is not a folder; name another with -o")
+    if not args.no_plots and importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(
+            "plots need matplotlib, of the extra `lab`: bash scripts/setup.sh .venv lab; or add --no-plots"
+        )
     try:
         windows = [int(window) for window in args.windows.split(",")]
     except ValueError:
         raise UsageError(f"--windows takes numbers with commas between, not {args.windows!r}") from None
-    settings = scan.plan(args.sizes.split(","), windows, max(1, args.seeds), args.experts, args.table_bits)
-    sources = [scan.Data.read(Path(name), args.bytes, args.held_out, args.shuffle) for name in args.data]
+    settings = runs.plan(args.sizes.split(","), windows, max(1, args.seeds), args.experts, args.table_bits)
+    sources = [runs.Data.read(Path(name), args.bytes, args.held_out, args.shuffle) for name in args.data]
     if len({data.name for data in sources}) < len(sources):
         raise UsageError("two files have the same name, which names what is written of them; rename one")
+    try:
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise system_error(error, f"can't write to {folder}") from error
+    for place in (folder / "laws.json", folder / "runs" / "record"):
+        check_folder(place)
     jobs = [(data, setting) for data in sources for setting in settings]
 
     pending = [
-        (data, setting) for data, setting in jobs if not scan.path(data, setting, folder / "runs", args.tasks).exists()
+        (data, setting) for data, setting in jobs if not runs.path(data, setting, folder / "runs", args.tasks).exists()
     ]
     with signals():
         console.say(_expected(pending, len(jobs), session))
-        runs = []
+        finished = []
         for data, setting in jobs:
             bar: Bar = console.bar(f"{data.name} {setting.name}")
             if (data, setting) in pending:
                 bar.begin(len(data.scanned))
             try:
-                record = scan.run(data, setting, folder / "runs", session, args.tasks, bar.step)
+                record = runs.run(data, setting, folder / "runs", session, args.tasks, bar.step)
             finally:
                 bar.close()
-            runs.append(laws.Run(record))
+            finished.append(laws.Run(record))
 
-    analyses = {base: laws.analyse(members, args.fit_from) for base, members in laws.series(runs).items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    laws.write_csv(runs, folder / "points.csv")
+    analyses = {base: laws.analyse(members, args.fit_from) for base, members in laws.series(finished).items()}
+    laws.write_csv(finished, folder / "points.csv")
     result = {
         "about": provenance.about(["lmzip", *console.words]),
         "series": list(analyses.values()),
-        "seeds": laws.corners(runs),
-        "contexts": laws.contexts(runs),
-        "experts": laws.beside_experts(runs),
+        "seeds": laws.corners(finished),
+        "contexts": laws.contexts(finished),
+        "experts": laws.beside_experts(finished),
         "tasks": [
-            {"data": one.name, "setting": one.setting.name, "scores": one.tasks()} for one in runs if one.tasks()
+            {"data": one.name, "setting": one.setting.name, "scores": one.tasks()} for one in finished if one.tasks()
         ],
     }
     (folder / "laws.json").write_text(json.dumps(laws.plain(result), indent=1, allow_nan=False) + "\n")
     if not args.no_plots:
-        for base, members in laws.series(runs).items():
+        for base, members in laws.series(finished).items():
             name = base[0]
             charts.over_data(members, analyses[base], folder / f"{name}-data")
             charts.over_size(analyses[base], folder / f"{name}-size")

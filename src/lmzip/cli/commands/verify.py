@@ -9,7 +9,7 @@ from ...errors import ArchiveError
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import Nowhere, decode_to, reading
+from ..transfer import Nowhere, decode_to, lengths, reading
 
 ORDER = 30
 OVERVIEW = "decode and compare, write nothing lmzip verify book.txt.lmz book.txt"
@@ -40,6 +40,10 @@ def verify(args: argparse.Namespace, console: Console, name: str, original: str 
         source = stack.enter_context(reading(name))
         compared = stack.enter_context(reading(original)) if original else None
         limits, session = arguments.decode_options(args).limits, arguments.session(args)
+        total, length = lengths(source, session)[0], compared.size() if compared else None
+        if total is not None and length is not None and total != length:
+            longer = "longer" if length > total else "shorter"
+            raise ArchiveError(f"the original has {length:,} bytes, {longer} than the archive's {total:,}")
         ledger = decode_to(source, Nowhere(compared), limits, session, console, show=False)
         if compared and compared.read(1):
             raise ArchiveError(f"the original is longer than the archive's {ledger.original:,} bytes")

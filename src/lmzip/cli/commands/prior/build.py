@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ....errors import PriorError
+from ....errors import PriorError, UsageError
 from ....prior import store
 from ....receiver import Receiver
 from ... import arguments, making
 from ...console import Console
-from ...transfer import announce, lengths, reading
+from ...transfer import announce, expected, reading
 
 ORDER = 20
 EXAMPLES = """\
@@ -34,14 +34,17 @@ def run(args: argparse.Namespace, console: Console) -> None:
     """The prior. Raises UsageError and FileError before anything is decoded, PriorError where another comes out."""
     target, session = making.named(args, store.SUFFIX), arguments.session(args)
     wanted = args.same_as and digest_of(args.same_as)
-    with reading(args.file) as source:
-        total = lengths(source, session)[0]
-        with making.saving(args, console, target, 0) as save:
-            from ....prior.train import Fingerprinted, build  # start-up: loads numba
+    if args.resume:
+        raise UsageError("a prior that is built can't be resumed; leave --resume out")
+    from ....prior.train import Fingerprinted, build  # start-up: loads numba
 
-            bar, limits = console.bar(target), arguments.decode_options(args).limits
-            receiver = Receiver(source, Fingerprinted(), limits, bar, session=session)
-            announce(console, session, receiver.header(), total, 1)
+    with reading(args.file) as source:
+        bar, limits = console.bar(target), arguments.decode_options(args).limits
+        receiver = Receiver(source, Fingerprinted(), limits, bar, session=session)
+        header = receiver.header()
+        total, coded = expected(receiver, source)
+        with making.saving(args, console, target, need=making.size(header, total or 0)) as save:
+            announce(console, session, header, coded, decoding=True)
             bar.begin(total)
             try:
                 _, parts = build(receiver, args.licence, args.source)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from .... import pack, presets
+from ....errors import UsageError
 from ....files import SUFFIX, Input
-from ....limits import Cost
 from ....prior import store
 from ....sender import Sender
 from ... import arguments, making
 from ...console import Console
-from ...transfer import Target, announce, reading, writing
+from ...transfer import Target, announce, check_inputs, writing
 
 ORDER = 10
 EXAMPLES = """\
@@ -40,18 +41,16 @@ def run(args: argparse.Namespace, console: Console) -> None:
     session, options = arguments.session(args), arguments.encode_options(args)
     header = options.header(session)
     target, archive = making.named(args, store.SUFFIX), making.named(args, SUFFIX)
-    paths = [Path(name) for name in args.files]
-    total = 0
-    for path in paths:
-        with reading(str(path)) as file:  # what can't be read is known before work begins
-            total += file.size() or 0
-    state = Cost(header).memory(total) - Cost(header).memory(0)  # what grows with the corpus, at most
-    with making.saving(args, console, target, min(state, 25 * total)) as save:
+    paths, total = [Path(name) for name in args.files], check_inputs(args.files)
+    for output in (target, archive):
+        if os.path.exists(output) and any(path.samefile(output) for path in paths):
+            raise UsageError(f"{output} is part of the corpus; give the prior another name with -o")
+    with making.saving(args, console, target, need=making.size(header, total), archive=archive) as save:
         from ....prior.train import Corpus, train  # start-up: loads numba
 
         source = Input(Corpus(paths), standard=True)
         with writing(Target(archive, args.force, args.resume, is_archive=True), source, console) as opened:
-            announce(console, session, header, total, 1)
+            announce(console, session, header, total)
             bar = console.bar(target, args.checkpoint)
             bar.begin(total)
             try:

@@ -28,5 +28,5 @@ def run(args: argparse.Namespace, console: Console) -> None:
     strings = prior.fingerprint()
     session.lockstep(EncodeOptions(prior=args.prior).header(session))
     if not console.quiet:
-        known = "" if strings is None else f"; {len(strings):,} strings in its fingerprint"
-        console.show(f"{prior.path}: whole, digest {prior.digest.hex()}{known}")
+        of_corpus = "" if strings is None else f"; {len(strings):,} strings in its fingerprint"
+        console.show(f"{prior.path}: whole, digest {prior.digest.hex()}{of_corpus}")

@@ -105,7 +105,10 @@ def fit(
     replicates: int = REPLICATES,
     noise: Sequence[float] | None = None,
 ) -> Fit:
-    """Fit losses y > 0 at x > 0. noise: their relative standard errors up to a factor; None: all are the same."""
+    """Fit losses y > 0 at x > 0. noise: their relative standard errors up to a factor; None: all are the same.
+
+    Raises ValueError for too few points.
+    """
     order = np.argsort(np.asarray(x, np.float64), kind="stable")
     xs, ys = np.asarray(x, np.float64)[order], np.asarray(y, np.float64)[order]
     if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys)) and np.all(xs > 0) and np.all(ys > 0)):
@@ -158,12 +161,12 @@ def fit(
     return result
 
 
-def _judge(found: Fit, squares: dict[str, float], residuals: np.ndarray) -> tuple[str, list[str]]:
+def _judge(law: Fit, squares: dict[str, float], residuals: np.ndarray) -> tuple[str, list[str]]:
     """Whether the data show the law, and what is to be said of it."""
-    alpha, count, parameters = found.exponent, len(residuals), PARAMETERS[found.form]
+    alpha, count, parameters = law.exponent, len(residuals), PARAMETERS[law.form]
     against, doubts = [], []
-    line = count * np.log(squares[found.form] / squares[LINE]) + (parameters - PARAMETERS[LINE]) * np.log(count)
-    if not _is_needed(squares[CONSTANT], squares[found.form], count - parameters, parameters - 1):
+    line = count * np.log(squares[law.form] / squares[LINE]) + (parameters - PARAMETERS[LINE]) * np.log(count)
+    if not _is_needed(squares[CONSTANT], squares[law.form], count - parameters, parameters - 1):
         against.append("a constant is not ruled out")
     elif alpha.value <= 0:
         against.append("the loss doesn't fall with x")
@@ -179,14 +182,14 @@ def _judge(found: Fit, squares: dict[str, float], residuals: np.ndarray) -> tupl
         doubts.append("a straight line in log x fits as well")
     notes = [*against, *doubts]
     if not against:
-        if found.form == POWER:
+        if law.form == POWER:
             notes.append("E is not identified, so it is taken as 0")
-        elif found.floor.low <= 0:
+        elif law.floor.low <= 0:
             notes.append("E may as well be 0")
         worst = int(np.argmax(np.abs(residuals)))
         if abs(residuals[worst]) > 0.01:
             notes.append(
-                f"off by {100 * np.expm1(residuals[worst]):+.1f} % at x = {found.x[worst]:,.0f}, where it fits worst"
+                f"off by {100 * np.expm1(residuals[worst]):+.1f} % at x = {law.x[worst]:,.0f}, where it fits worst"
             )
     return ("no power law" if against else "undecided" if doubts else "power law"), notes
 
@@ -202,7 +205,7 @@ def _not_zero(value: Any) -> Any:
 
 def _is_needed(without: float, squares: float, free: int, added: int = 1) -> bool:
     """F-test: do the squares that `added` parameters take away leave no other choice? `free` degrees of freedom."""
-    from scipy import stats
+    from scipy import stats  # extra: lab
 
     if free < 1:
         return False
@@ -222,7 +225,7 @@ def _power(logs: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[f
 
 def _line(logs: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """ln of the straight line a + b·log x whose relative errors are least; -inf never, where it passes 0."""
-    from scipy.optimize import least_squares
+    from scipy.optimize import least_squares  # extra: lab
 
     low = 1e-3 * y.min()
 
@@ -242,7 +245,7 @@ def _floor(
 ) -> tuple[float, float, float]:
     """The law with 0 < E < min L, from the two best of several starts, or from the one given; never worse than the
     law without floor. E is searched for as a logistic function of u, so the search knows no bounds."""
-    from scipy.optimize import leastsq
+    from scipy.optimize import leastsq  # extra: lab
 
     def cost_of(law: Sequence[float]) -> float:
         return float(np.sum(((_log_law(law, logs) - target) * weights) ** 2))
@@ -271,9 +274,9 @@ def _floor(
         for e, c, alpha in starts[:2]:
             share = min(max(e / least, 1e-4), 1 - 1e-6)
             p = leastsq(residuals, (np.log(share / (1 - share)), c, alpha), Dfun=slopes, maxfev=200)[0]
-            found = float(np.sum(residuals(p) ** 2))
-            if found < cost:
-                best, cost = (least / (1 + float(np.exp(-p[0]))), float(p[1]), float(p[2])), found
+            error = float(np.sum(residuals(p) ** 2))
+            if error < cost:
+                best, cost = (least / (1 + float(np.exp(-p[0]))), float(p[1]), float(p[2])), error
     return best  # type: ignore[return-value]
 
 
@@ -288,7 +291,7 @@ def _bootstrap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Laws refitted to the fit plus residuals drawn anew, and one more residual for each, of a point as sure as the
     last."""
-    from scipy import stats
+    from scipy import stats  # extra: lab
 
     generator = np.random.Generator(np.random.PCG64(seed))
     count = len(logs)
@@ -369,7 +372,7 @@ def best_sizes(
     sizes = sorted(curves)
     lowest = min(6 * n * min(curves[n][0]) for n in sizes)
     highest = max(6 * n * max(curves[n][0]) for n in sizes)
-    found, chosen, at_smallest, at_largest = [], [], 0, 0
+    tried, chosen, at_smallest, at_largest = [], [], 0, 0
     for budget in np.geomspace(lowest, highest, budgets):
         here = []
         for n in sizes:
@@ -387,7 +390,7 @@ def best_sizes(
         else:
             logs, losses = np.array(here[best - 1 : best + 2]).T
             a, b, _ = np.polyfit(logs, losses, 2)
-            found.append(float(budget))
+            tried.append(float(budget))
             chosen.append(float(np.exp(-b / (2 * a))) if a > 0 else float(np.exp(here[best][0])))
-    exponent = slope(found, chosen, seed) if len(found) >= FEWEST else None
-    return BestSize(found, chosen, at_smallest, at_largest, exponent)
+    exponent = slope(tried, chosen, seed) if len(tried) >= FEWEST else None
+    return BestSize(tried, chosen, at_smallest, at_largest, exponent)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import fit
-from .scan import BLOCK, PETAFLOP_DAY, SMALLEST, Setting
+from .runs import BLOCK, PETAFLOP_DAY, SMALLEST, Setting
 
 LOSSES = ("marginal", "cumulative", "held-out")
 AHEAD = (10, 100)  # times the data that forecasts are made for
@@ -135,11 +135,11 @@ def series(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
 
 def best_per_size(runs: list[Run], loss: str, length: int) -> tuple[list[int], list[float]]:
     """N and loss at D = length; of shapes with the same N the better."""
-    found: dict[int, float] = {}
+    lowest: dict[int, float] = {}
     for run in runs:
         value = run.loss(loss, length)
-        found[run.setting.parameters] = min(value, found.get(run.setting.parameters, math.inf))
-    return list(found), list(found.values())
+        lowest[run.setting.parameters] = min(value, lowest.get(run.setting.parameters, math.inf))
+    return list(lowest), list(lowest.values())
 
 
 def frontier(runs: list[Run], loss: str) -> list[dict[str, Any]]:
@@ -158,14 +158,14 @@ def check(x: list[int], y: list[float], most: float, seed: int = 0, noise: list[
     small = [i for i, value in enumerate(x) if value <= most]
     large = [i for i, value in enumerate(x) if value > most]
     sure = None if noise is None else [noise[i] for i in small]
-    found = fit.fit([x[i] for i in small], [y[i] for i in small], seed, noise=sure)
+    law = fit.fit([x[i] for i in small], [y[i] for i in small], seed, noise=sure)
     rows = []
-    for i in large if found.verdict != "no power law" and found.form else []:
-        forecast = found.forecast(x[i])
+    for i in large if law.verdict != "no power law" and law.form else []:
+        forecast = law.forecast(x[i])
         rows.append({"x": x[i], "measured": y[i], **vars(forecast), "error": forecast.value / y[i] - 1})
     return {
         "learnt_up_to": max((x[i] for i in small), default=0),
-        "fit": {key: value for key, value in found.as_dict().items() if key not in ("x", "y")},
+        "fit": {key: value for key, value in law.as_dict().items() if key not in ("x", "y")},
         "points": rows,
         "mean_absolute_error": float(np.mean([abs(row["error"]) for row in rows])) if rows else None,
         "worst_error": max((row["error"] for row in rows), key=abs, default=None),
@@ -182,12 +182,12 @@ def analyse(runs: list[Run], start: int = FIT_FROM, seed: int = 0) -> dict[str, 
     for loss in losses:
         for run in runs:
             x, y, noise = run.fitted(loss, start)
-            found = fit.fit(x, y, seed, noise=noise)
+            law = fit.fit(x, y, seed, noise=noise)
             first = run.curve(loss)
             where = {"loss": loss, "size": f"{run.setting.layers}x{run.setting.width}", "N": run.setting.parameters}
-            forecasts = [{"D": times * run.length, **vars(found.forecast(times * run.length))} for times in AHEAD]
-            before = {"D": first[0][0], "error": found.value(first[0][0]) / first[1][0] - 1}
-            by_data.append({**where, **found.as_dict(), "forecasts": forecasts, "before": before})
+            forecasts = [{"D": times * run.length, **vars(law.forecast(times * run.length))} for times in AHEAD]
+            before = {"D": first[0][0], "error": law.value(first[0][0]) / first[1][0] - 1}
+            by_data.append({**where, **law.as_dict(), "forecasts": forecasts, "before": before})
             checks += [{"law": "data", **where, **check(x, y, run.length / part, seed, noise)} for part in LEARNT]
         for part in (16, 4, 1):
             here = max((at for at in runs[0].lengths(loss) if at <= length / part), default=None)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import importlib.util
 import io
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..ledger import peers
+from ...errors import UsageError
+from ...ledger import peers
 
 TIMEOUT = 3600.0  # seconds
 
 
 def parse(text: str) -> tuple[str, str]:
-    """Name and command of `NAME=command {in} {out}`."""
+    """Name and command of `NAME=command {in} {out}`. Raises UsageError, also where there is no such program."""
     name, separator, command = text.partition("=")
     if not separator or not name.strip() or "{in}" not in command or "{out}" not in command:
         raise UsageError(f"{text!r} is no peer; write 'NAME=command {{in}} {{out}}'")
+    try:
+        program = shlex.split(command)[0]
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no peer: {error}; write 'NAME=command {{in}} {{out}}'") from None
+    if shutil.which(program) is None:
+        raise UsageError(f"there is no program {program!r} for peer {name.strip()}; install it, or leave the peer out")
     return name.strip(), command.strip()
 
 
@@ -28,7 +35,7 @@ def sizes(data: bytes, commands: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """Bytes of `data` by each; `bytes` is None where a command failed, and `error` says how."""
     rows: list[dict[str, Any]] = [{"name": name, "bytes": size} for name, size in peers(io.BytesIO(data)).items()]
     if importlib.util.find_spec("zstandard"):
-        import zstandard
+        import zstandard  # extra: bench
 
         parameters = zstandard.ZstdCompressionParameters.from_level(
             22, window_log=27, enable_ldm=True, source_size=len(data)
@@ -36,7 +43,7 @@ def sizes(data: bytes, commands: list[tuple[str, str]]) -> list[dict[str, Any]]:
         size = len(zstandard.ZstdCompressor(compression_params=parameters).compress(data))
         rows.append({"name": "zstd -22 --ultra --long", "bytes": size})
     if importlib.util.find_spec("brotli"):
-        import brotli
+        import brotli  # extra: bench
 
         rows.append({"name": "brotli -q 11 -w 24", "bytes": len(brotli.compress(data, quality=11, lgwin=24))})
     return rows + [_run(name, command, data) for name, command in commands]

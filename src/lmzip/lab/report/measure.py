@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..codec.message import Header
-from ..progress import Watch
-from ..session import Session
+from ...codec.message import Header
+from ...progress import Watch
+from ...session import Session
+from ..trace import PARTS, UNIT, Trace, trace
 from . import contexts, peers
-from .trace import PARTS, UNIT, Trace, trace
 
 PIECES = 160  # points of a learning curve
 EXCERPT = 1600  # bytes of the heat map

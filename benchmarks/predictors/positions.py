@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..codec.model import hash_contexts
-from ..codec.symbols import decode_row
+from lmzip.codec.model import hash_contexts
+from lmzip.codec.symbols import decode_row
 
 
 class ByPosition:

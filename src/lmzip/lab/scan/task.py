@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..codec.message import NLL_BITS
-from ..codec.symbols import FREQUENCY_BITS
-from ..predictor import completed
+from ...codec.message import NLL_BITS
+from ...codec.symbols import FREQUENCY_BITS
+from ...predictor import completed
 
 LETTERS = np.frombuffer(string.ascii_lowercase.encode(), np.uint8)
 TRIALS = 48  # of each task
@@ -66,7 +66,10 @@ def code_length(state: Any, text: np.ndarray) -> float:
 
 
 def byte_costs(state: Any, text: np.ndarray) -> np.ndarray:
-    """Bits that the language model takes for each byte of a text, float64 [len(text)]; replay must be off."""
+    """Bits that the language model takes for each byte of a text, float64 [len(text)].
+
+    Raises ValueError with replay, several streams or no language model.
+    """
     if state.model is None or state.header.streams > 1 or state.header.replay:
         raise ValueError("a language model, one stream and no replay are needed to tell the cost of each byte")
     costs = []

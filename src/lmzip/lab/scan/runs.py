@@ -30,13 +30,14 @@ from typing import Any
 
 import numpy as np
 
-from ..codec.message import NLL_BITS, Header
-from ..codec.settings import ModelSettings
-from ..errors import UsageError
-from ..ledger import shares
-from ..presets import EXPERTS
-from ..session import Session
-from . import provenance
+from ...codec.message import NLL_BITS, Header
+from ...codec.settings import ModelSettings
+from ...errors import UsageError
+from ...ledger import shares
+from ...presets import EXPERTS
+from ...session import Session
+from .. import provenance
+from .task import aside, code_length, examine
 
 BLOCK = 1 << 10  # bytes whose cost a run records together
 SMALLEST = 1 << 13  # bytes of the shortest data that a curve has a point for
@@ -59,7 +60,7 @@ class Setting:
 
     @classmethod
     def parse(cls, size: str) -> Setting:
-        """A size as LAYERSxWIDTH."""
+        """A size as LAYERSxWIDTH. Raises UsageError."""
         try:
             layers, width = map(int, size.lower().split("x"))
             result = cls(layers, width)
@@ -117,6 +118,8 @@ class Data:
     def read(cls, path: Path, length: int | None, held_out: int | None = None, shuffle: int = 0) -> Data:
         """The first `length` bytes, a whole number of blocks, and the last `held_out` (None: 64 KiB, or an eighth).
 
+        Raises UsageError for files too short.
+
         shuffle: the file is cut into pieces of so many bytes, which are put into another order first (0: it is not).
         """
         whole, name = np.fromfile(path, np.uint8), path.name
@@ -157,8 +160,6 @@ def measure(
 
     `tick` is told how far it has come and how many bits that took.
     """
-    from .task import aside, code_length, examine
-
     warm = session.lockstep(setting.header()).encode(data.scanned[: 2 * setting.segment])
     warm.advance(2)  # loads the kernels, which is no part of the time
     del warm

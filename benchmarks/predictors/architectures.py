@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from ..codec.experts import MIX, Experts, _code_segment
-from ..codec.learner import RATE, Learner, train
-from ..codec.lockstep import Decoding, Lockstep
-from ..codec.message import Header
-from ..codec.model import Cache, Model, forward
-from ..codec.product import Products
-from ..codec.settings import ExpertSettings, ModelSettings
-from ..codec.symbols import FREQUENCY_BITS
-from ..predictor import completed
+from lmzip.codec.experts import MIX, Experts, _code_segment
+from lmzip.codec.learner import RATE, Learner, train
+from lmzip.codec.lockstep import Decoding, Lockstep
+from lmzip.codec.message import Header
+from lmzip.codec.model import Cache, Model, forward
+from lmzip.codec.product import Products
+from lmzip.codec.settings import ExpertSettings, ModelSettings
+from lmzip.codec.symbols import FREQUENCY_BITS
+from lmzip.predictor import completed
+
 from .lstm import Lstm, LstmLearner, LstmSettings, rates
 from .positions import ByPosition
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..codec.symbols import FREQUENCY_BITS
+from lmzip.codec.symbols import FREQUENCY_BITS
+
 from .positions import ByPosition
 
 WHOLE = 1 << FREQUENCY_BITS

@@ -13,8 +13,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ..text import printable
-from . import figures as plots
+from ...text import printable
+from . import plots
 
 CONTROLS = {b"\n": "⏎", b"\r": "←", b"\t": "⇥", b" ": "␣"}
 LEVELS = (0.25, 0.5, 1, 2, 4, 6, 8, 12)  # bits, where the heat map's colours change
@@ -28,7 +28,7 @@ def render(report: dict[str, Any]) -> str:
     )
     environment.filters["bpb"] = lambda size, of: f"{8 * size / of:.4f}" if of else "–"
     environment.filters["n"] = lambda value: "unknown" if value is None else f"{value:,.0f}"
-    template = environment.from_string(resources(__package__).joinpath("report.html").read_text("utf-8"))
+    template = environment.from_string(resources(__package__).joinpath("page.html").read_text("utf-8"))
     files = [_file(one, f"f{number}") for number, one in enumerate(report["files"])]
     whole = None
     if len(files) > 1:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ...errors import UsageError
 from . import fit
 from .laws import LOSSES, Run
+from .task import GUESSING
 
 # Okabe and Ito 2008, darkest first, without the yellow that print loses.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -24,13 +25,13 @@ TASKS = ("repeat", "recall", "analogy")
 def _plots() -> Iterator[Any]:
     """matplotlib's pyplot, without a display, the same bytes each time."""
     try:
-        import matplotlib
+        import matplotlib  # extra: lab
     except ImportError:
         raise UsageError(
             "plots need matplotlib, of the extra `lab` (bash scripts/setup.sh .venv lab); or add --no-plots"
         ) from None
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot  # extra: lab
 
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "lmzip", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
@@ -67,7 +68,7 @@ def _law(axis: Any, law: dict[str, Any], x: np.ndarray, **style: Any) -> None:
 
 def _log(axis: Any, low: float, high: float) -> None:
     """Logarithmic axes; the upright one, over less than a decade, marked with plain numbers."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter  # extra: lab
 
     axis.set_xscale("log")
     axis.set_yscale("log")
@@ -87,8 +88,8 @@ def _which(analysis: dict[str, Any]) -> str:
 
 
 def _by_loss(laws: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found = {loss: [law for law in laws if law["loss"] == loss] for loss in LOSSES}
-    return {loss: some for loss, some in found.items() if some}
+    by_loss = {loss: [law for law in laws if law["loss"] == loss] for loss in LOSSES}
+    return {loss: some for loss, some in by_loss.items() if some}
 
 
 def over_data(runs: list[Run], analysis: dict[str, Any], stem: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
@@ -213,8 +214,6 @@ def checked(analysis: dict[str, Any], stem: Path, kinds: Sequence[str] = KINDS) 
 def capability(runs: list[Run], loss: str, stem: Path, kinds: Sequence[str] = KINDS) -> list[Path]:
     """Bits per letter of the tasks' answers against the loss, frozen above and learning below, for every size."""
     with _plots() as pyplot:
-        from .task import GUESSING
-
         figure, axes = pyplot.subplots(2, 3, figsize=(9.6, 6), sharex=True, sharey="row", layout="constrained")
         for row, way in zip(axes, ("frozen", "learning")):
             for axis, task in zip(row, TASKS):

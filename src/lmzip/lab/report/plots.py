@@ -12,11 +12,15 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+
+from ...errors import UsageError
 
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = (
     "#0072B2",
@@ -81,8 +85,6 @@ def svg(draw: Callable[[Any], None], name: str, label: str, size: tuple[float, f
 
 def thousands(axis: Any, log: bool = False) -> None:
     """Numbers with a comma between thousands, few of them."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
-
     axis.set_major_locator(LogLocator(numticks=6) if log else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
@@ -328,8 +330,16 @@ def together(files: list[dict[str, Any]]) -> Callable[[Any], None]:
     return draw
 
 
-def save(files: list[dict[str, Any]], path: str) -> None:
-    """The learning curves as a file of whatever kind the name says: png, pdf, svg."""
+def plot_kind(name: str) -> str:
+    """What kind of plot goes into the file of this name: png, pdf, svg. Raises UsageError."""
+    suffix = Path(name).suffix[1:].lower()
+    if suffix not in Figure().canvas.get_supported_filetypes():
+        raise UsageError(f"plots have no kind {suffix!r}; name a .png, .pdf or .svg with --plot")
+    return suffix
+
+
+def save(files: list[dict[str, Any]], file: BinaryIO, kind: str) -> None:
+    """Write the learning curves to a file, as a plot of this kind."""
     with style():
         figure = Figure(figsize=(11, 3.6 * len(files)))
         axes = figure.subplots(len(files), 2, squeeze=False)
@@ -338,4 +348,4 @@ def save(files: list[dict[str, Any]], path: str) -> None:
                 curve(figures)(row[0])
                 cumulative(figures)(row[1])
             row[0].set_title(_cut(figures["name"]), loc="left")
-        figure.savefig(path, dpi=150, metadata={"Software": None} if path.endswith(".png") else None)
+        figure.savefig(file, format=kind, dpi=150, metadata={"Software": None} if kind == "png" else None)

@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codec import rng
-from ..codec.exact import EXP2, FIRST, ONE, SECOND, TINY, ZERO, copy, f4, i4, inverse_rms, quantise, weighted_rows
-from ..codec.kernel import heapless, inline
-from ..codec.learner import (
+from lmzip.codec import rng
+from lmzip.codec.exact import EXP2, FIRST, ONE, SECOND, TINY, ZERO, copy, f4, i4, inverse_rms, quantise, weighted_rows
+from lmzip.codec.kernel import heapless, inline
+from lmzip.codec.learner import (
     EPSILON,
     HALVING,
     RATE,
@@ -38,32 +38,15 @@ from ..codec.learner import (
     matrix_backward,
     norm_backward,
 )
-from ..codec.model import ORDERS, Matrix, add, embed, predict, product, quantise_columns
-from ..codec.product import Products
+from lmzip.codec.model import ORDERS, Matrix, add, embed, predict, product, quantise_columns
+from lmzip.codec.product import Products
+
 from .positions import ByPosition
+from .sigmoid import END, SIGMOID, STEPS
 
 LONGEST = 512  # cells: the way back through time sums 4 * cells products of integers, 2,048 at most
-_STEPS, _END = 64, 16  # entries of the table a unit, and where it ends
 
-
-def _sigmoid_table() -> np.ndarray:
-    """1 / (1 + e^-x) for x = -16 … 16 in steps of 1/64, float32 of 24 bits, made of integers."""
-    one = term = power = 1 << 80
-    k = 0
-    while term:  # e^(1/64), by its series
-        k += 1
-        term //= _STEPS * k
-        power += term
-    grown, upper = one, []
-    for _ in range(_STEPS * _END + 1):
-        upper.append((grown << 24) // (grown + one))
-        grown = grown * power >> 80
-    lower = [(1 << 24) - value for value in upper[:0:-1]]
-    return np.array([*lower, *upper, upper[-1]], np.int64).astype(np.float32) * f4(2**-24)
-
-
-SIGMOID = _sigmoid_table()
-_PER_UNIT, _MIDDLE, _LAST, _TWO = f4(_STEPS), f4(_STEPS * _END), f4(2 * _STEPS * _END), f4(2)
+_PER_UNIT, _MIDDLE, _LAST, _TWO = f4(STEPS), f4(STEPS * END), f4(2 * STEPS * END), f4(2)
 
 
 @dataclass(frozen=True)

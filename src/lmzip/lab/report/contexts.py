@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..codec.message import Header
-from ..prior.worth import bits
-from ..session import Session
+from ...codec.message import Header
+from ...prior.worth import bits
+from ...session import Session
 
 # Bit k of ExpertSettings.contexts, see codec/experts.py
 NAMES = (
