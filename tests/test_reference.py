@@ -27,8 +27,12 @@ QUICK = {"empty.fast", "empty.default", "byte.default", "short.fast", "greys.fas
 def tiers():
     """The smallest archives; those that take seconds; those that take minutes, for they hold a language model's work."""
     for path in GOLDEN:
-        seconds = path.stem in QUICK | {"short.none", "text.independent", "text.continued"} or path.suffixes[0] == ".fast"
-        marks = () if path.stem in QUICK else [pytest.mark.slow] if seconds else [pytest.mark.slow, pytest.mark.long]
+        marks = [pytest.mark.slow] * (path.stem not in QUICK)
+        if (
+            path.stem not in QUICK | {"short.none", "text.independent", "text.continued"}
+            and ".fast" not in path.suffixes
+        ):
+            marks.append(pytest.mark.long)
         yield pytest.param(path, marks=marks, id=path.stem)
 
 
