@@ -25,13 +25,11 @@ QUICK = {"empty.fast", "empty.default", "byte.default", "short.fast", "greys.fas
 
 
 def tiers():
-    """The smallest archives; those that take seconds; those that take minutes, for they hold a language model's work."""
+    """The smallest archives; those that take seconds; those of a language model, which take minutes."""
+    seconds = QUICK | {"short.none", "text.independent", "text.continued"}
     for path in GOLDEN:
         marks = [pytest.mark.slow] * (path.stem not in QUICK)
-        if (
-            path.stem not in QUICK | {"short.none", "text.independent", "text.continued"}
-            and ".fast" not in path.suffixes
-        ):
+        if path.stem not in seconds and path.suffixes[0] != ".fast":
             marks.append(pytest.mark.long)
         yield pytest.param(path, marks=marks, id=path.stem)
 
