@@ -5,6 +5,8 @@ Nothing here is known to the receiver: the header carries every setting.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .codec.message import Header
 from .codec.settings import ExpertSettings, ModelSettings
 from .errors import UsageError
@@ -64,3 +66,12 @@ def header(
         return result
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def name_of(settings: Header) -> str | None:
+    """The preset whose settings a header has, seed and frames apart; None: they are nobody's, or a prior's."""
+    for name in PRESETS:
+        own = header(name, independent_frames=settings.independent_frames)
+        if replace(own, seed=settings.seed, frame_size=settings.frame_size) == settings:
+            return name
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ... import presets
 from ...codec.message import Header
 from ...progress import Watch
 from ...session import Session
@@ -47,12 +49,15 @@ def measure(
     done next. The archive itself goes to `sink`.
     """
     look("coding")
+    begun = time.perf_counter()
     traced = trace(data, header, session, code=code, watch=watch, sink=sink)
     assert traced.ledger is not None
     result: dict[str, Any] = {
         "name": path.name,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "preset": presets.name_of(header),
+        "seconds": round(time.perf_counter() - begun, 2),
         "settings": asdict(header) | {"prior": header.prior.hex() if header.prior else None},
         "ledger": traced.ledger.as_dict(),
         "parts": list(traced.parts),
@@ -87,10 +92,10 @@ def curve(traced: Trace) -> dict[str, Any]:
 
 def calibration(traced: Trace) -> dict[str, Any]:
     """Events by the probability they were given: the binary decisions coded, and the byte the model finds likeliest."""
-    found = {"decisions": traced.coded, "likeliest": traced.model}
+    kinds = {"decisions": traced.coded, "likeliest": traced.model}
     return {
         name: {"error": one.error(), "excess_bits": one.excess(), "buckets": one.rows()}
-        for name, one in found.items()
+        for name, one in kinds.items()
         if one.count.any()
     }
 

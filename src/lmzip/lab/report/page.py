@@ -27,6 +27,7 @@ def render(report: dict[str, Any]) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["bpb"] = lambda size, of: f"{8 * size / of:.4f}" if of else "–"
+    environment.filters["duration"] = lambda seconds: f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     environment.filters["n"] = lambda value: "unknown" if value is None else f"{value:,.0f}"
     template = environment.from_string(resources(__package__).joinpath("page.html").read_text("utf-8"))
     files = [_file(one, f"f{number}") for number, one in enumerate(report["files"])]
@@ -55,7 +56,7 @@ def _file(figures: dict[str, Any], name: str) -> dict[str, Any]:
     if figures["bytes"]:
         add("sizes", plots.sizes(figures), "bits per byte of several compressors", (5.2, 0.8 + 0.36 * len(rows)))
     if "contexts" in figures:
-        tall = (5.2, 1.0 + 0.235 * len(figures["contexts"]["contexts"]))
+        tall = (6.2, plots.context_height(len(figures["contexts"]["contexts"])))
         add("worth", plots.context_worth(figures), "what leaving each context out costs", tall)
         add("alone", plots.context_alone(figures), "bits per byte with one context alone", tall)
     for key, event in (("decisions", "that the bit is 1"), ("likeliest", "of the likeliest byte")):
@@ -63,15 +64,15 @@ def _file(figures: dict[str, Any], name: str) -> dict[str, Any]:
             add(
                 key,
                 plots.reliability(figures["calibration"][key], event),
-                "predicted probability against share that came",
+                "predicted probability against share observed",
             )
     if "model" in figures["context"]:
         add("window", plots.window(figures), "the language model's loss by bytes of context")
     for what in ("line", "word"):
         if what in figures["context"] and figures["context"][what]["place"]:
             add(what, plots.place(figures, what), f"bits per byte by place in the {what}")
-    found = figures["excerpt"]
-    cells, hexadecimal = heat(base64.b64decode(found["base64"]), found["bits"])
+    excerpt = figures["excerpt"]
+    cells, hexadecimal = heat(base64.b64decode(excerpt["base64"]), excerpt["bits"])
     costly = [
         row | {key: readable(base64.b64decode(row[key])) for key in ("before", "byte", "after")}
         for row in figures["costly"]

@@ -62,6 +62,6 @@ def _run(name: str, command: str, data: bytes) -> dict[str, Any]:
             return row | {"error": str(error)}
         archive = next(iter(sorted(Path(folder).glob("archive*"))), None)
         if done.returncode or archive is None:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            return row | {"error": f"status {done.returncode}: {said[-1] if said else 'wrote no archive'}"[:200]}
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            return row | {"error": f"status {done.returncode}: {lines[-1] if lines else 'wrote no archive'}"[:200]}
         return row | {"bytes": archive.stat().st_size}

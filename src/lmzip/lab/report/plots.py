@@ -10,6 +10,7 @@ import html
 import io
 import itertools
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,12 +76,12 @@ def svg(draw: Callable[[Any], None], name: str, label: str, size: tuple[float, f
         draw(figure.add_subplot())
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    found = text.getvalue()
-    found = re.sub(r'\bid="', f'id="{name}-', found[found.index("<svg") :])
-    found = re.sub(r"url\(#", f"url(#{name}-", found)
-    found = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', found)
-    found = re.sub(r"<metadata>.*?</metadata>", "", found, flags=re.DOTALL)
-    return found.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
+    drawing = text.getvalue()
+    drawing = re.sub(r'\bid="', f'id="{name}-', drawing[drawing.index("<svg") :])
+    drawing = re.sub(r"url\(#", f"url(#{name}-", drawing)
+    drawing = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', drawing)
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    return drawing.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
 def thousands(axis: Any, log: bool = False) -> None:
@@ -124,17 +125,17 @@ def ledger(figures: dict[str, Any]) -> Callable[[Any], None]:
 
 def curve(figures: dict[str, Any]) -> Callable[[Any], None]:
     """Bits per byte against position; the area under the mix's line is the transcript."""
-    found = figures["curve"]
-    ends = np.array(found["end"])
+    points = figures["curve"]
+    ends = np.array(points["end"])
     middles = ends - np.diff(ends, prepend=0) / 2
 
     def draw(axes: Any) -> None:
-        bits = np.array(found["mix"])
+        bits = np.array(points["mix"])
         edges = np.concatenate(([0], ends))
         axes.fill_between(edges, np.append(bits, bits[-1:]), step="post", color=BLUE, alpha=0.18, linewidth=0)
         for part in figures["parts"][::-1]:
             name, colour, dash = PARTS[part] if len(figures["parts"]) > 1 else ALONE
-            axes.plot(middles, found[part], dash, color=colour, label=name)
+            axes.plot(middles, points[part], dash, color=colour, label=name)
         axes.set(xlabel="position, bytes", ylabel="bits per byte", ylim=(0, None), xlim=(0, ends[-1]))
         thousands(axes.xaxis)
         axes.legend(loc="best", title=f"shaded: {figures['bits']['mix'] / 8:,.0f} bytes", title_fontsize=10)
@@ -144,11 +145,11 @@ def curve(figures: dict[str, Any]) -> Callable[[Any], None]:
 
 def cumulative(figures: dict[str, Any]) -> Callable[[Any], None]:
     """Bytes of transcript so far, against position, and what code and container add."""
-    found, rows = figures["curve"], figures["ledger"]
+    points, rows = figures["curve"], figures["ledger"]
     fixed = rows["code"] + rows["container"] + rows["code_left_out"]
 
     def draw(axes: Any) -> None:
-        x, y = np.array([0, *found["end"]]), np.array([0.0, *found["cumulative_bytes"]])
+        x, y = np.array([0, *points["end"]]), np.array([0.0, *points["cumulative_bytes"]])
         axes.fill_between(x, y, color=BLUE, alpha=0.18, linewidth=0)
         axes.plot(x, y, color=BLUE, label="transcript")
         axes.plot(x, y + fixed, "--", color=ORANGE, label="with code and container")
@@ -180,15 +181,15 @@ def shares(figures: dict[str, Any]) -> Callable[[Any], None]:
 
 def context_worth(figures: dict[str, Any]) -> Callable[[Any], None]:
     """What leaving each context out costs, in parts of a hundred, dearest first."""
-    found = figures["contexts"]
-    rows = sorted(found["contexts"], key=lambda row: row["without"])
+    judged = figures["contexts"]
+    rows = sorted(judged["contexts"], key=lambda row: row["without"])
 
     def draw(axes: Any) -> None:
-        worth = [100 * (row["without"] / found["all"] - 1) for row in rows]
+        worth = [100 * (row["without"] / judged["all"] - 1) for row in rows]
         axes.barh(range(len(rows)), worth, color=[BLUE if value > 0 else RED for value in worth], height=0.7)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set(xlabel="% longer without it", ylim=(-0.7, len(rows) - 0.3), yticks=range(len(rows)))
-        axes.set_yticklabels([_cut(row["name"]) for row in rows], fontsize=10)
+        _name_rows(axes, rows)
         axes.grid(axis="y", visible=False)
 
     return draw
@@ -196,39 +197,45 @@ def context_worth(figures: dict[str, Any]) -> Callable[[Any], None]:
 
 def context_alone(figures: dict[str, Any]) -> Callable[[Any], None]:
     """Bits per byte with no context but this one, the best first."""
-    found = figures["contexts"]
-    rows = sorted(found["contexts"], key=lambda row: -row["alone"])
+    judged = figures["contexts"]
+    rows = sorted(judged["contexts"], key=lambda row: -row["alone"])
 
     def draw(axes: Any) -> None:
-        bpb = [row["alone"] / found["bytes"] for row in rows]
+        bpb = [row["alone"] / judged["bytes"] for row in rows]
         axes.plot(bpb, range(len(rows)), "o", color=BLUE, label="this one alone")
-        axes.axvline(found["all"] / found["bytes"], color=RED, linestyle="--", label="all together")
+        axes.axvline(judged["all"] / judged["bytes"], color=RED, linestyle="--", label="all together")
         axes.set(xlabel="bits per byte", ylim=(-0.7, len(rows) - 0.3), yticks=range(len(rows)))
-        axes.set_yticklabels([_cut(row["name"]) for row in rows], fontsize=10)
-        axes.legend(loc="lower center")
+        _name_rows(axes, rows)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, columnspacing=1.2)  # above: points are all over
 
     return draw
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= 30 else name[:29] + "…"
+def context_height(count: int) -> float:
+    """Inches that a plot with a row for each of so many contexts needs: their names take up to three lines."""
+    return 1.2 + 0.34 * count
 
 
-def reliability(found: dict[str, Any], event: str) -> Callable[[Any], None]:
-    """How often what was said to have a probability came: on the diagonal, if it was right."""
-    rows = [row for row in found["buckets"] if row["events"] >= 10]
+def _name_rows(axes: Any, rows: list[dict[str, Any]]) -> None:
+    """Contexts' whole names, in as many lines as they need."""
+    axes.set_yticklabels([textwrap.fill(row["name"], 32) for row in rows], fontsize=8, linespacing=0.9)
+
+
+def reliability(calibration: dict[str, Any], event: str) -> Callable[[Any], None]:
+    """How often what was predicted to have a probability observed: on the diagonal, if it was right."""
+    rows = [row for row in calibration["buckets"] if row["events"] >= 10]
 
     def draw(axes: Any) -> None:
-        said = np.array([row["predicted"] for row in rows])
-        floor = 10.0 ** np.floor(np.log10(min([*said, *(1 - said), 0.1])))
+        predicted = np.array([row["predicted"] for row in rows])
+        floor = 10.0 ** np.floor(np.log10(min([*predicted, *(1 - predicted), 0.1])))
         inside = lambda p: np.clip(p, floor, 1 - floor)  # noqa: E731
-        came = inside(np.array([row["observed"] for row in rows]))
+        observed = inside(np.array([row["observed"] for row in rows]))
         low, high = (inside(np.array([row[end] for row in rows])) for end in ("low", "high"))
         axes.set(xscale="logit", yscale="logit")
-        axes.plot([floor, 1 - floor], [floor, 1 - floor], color=GREY, linewidth=1, label="said = came")
-        axes.vlines(said, low, high, color=ORANGE, linewidth=2.5, label="95 % interval")
-        axes.plot(said, came, "o", color=BLUE, markersize=4.5, label="came")
-        axes.set(xlabel=f"predicted probability {event}", ylabel="share that came")
+        axes.plot([floor, 1 - floor], [floor, 1 - floor], color=GREY, linewidth=1, label="predicted = observed")
+        axes.vlines(predicted, low, high, color=ORANGE, linewidth=2.5, label="95 % interval")
+        axes.plot(predicted, observed, "o", color=BLUE, markersize=4.5, label="observed")
+        axes.set(xlabel=f"predicted probability {event}", ylabel="share observed")
         axes.set(xlim=(floor, 1 - floor), ylim=(floor, 1 - floor))
         ticks = [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-4, 1 - 1e-5, 1 - 1e-6]
         ticks = [p for p in ticks if floor <= p <= 1 - floor]
@@ -271,12 +278,12 @@ def window(figures: dict[str, Any]) -> Callable[[Any], None]:
 
 def place(figures: dict[str, Any], what: str) -> Callable[[Any], None]:
     """Mean bits per byte by the place in the line or in the word."""
-    found = figures["context"][what]
+    costs = figures["context"][what]
 
     def draw(axes: Any) -> None:
         for part in figures["parts"][::-1]:
             name, colour, dash = PARTS[part] if len(figures["parts"]) > 1 else ALONE
-            axes.plot(found["place"], found[part], dash, color=colour, label=name, marker="o" if what == "word" else "")
+            axes.plot(costs["place"], costs[part], dash, color=colour, label=name, marker="o" if what == "word" else "")
         of = "bytes since the line's beginning" if what == "line" else "letters of the word before this one"
         axes.set(xlabel=of, ylabel="bits per byte", ylim=(0, None))
         axes.legend(loc="best")
@@ -318,11 +325,11 @@ def together(files: list[dict[str, Any]]) -> Callable[[Any], None]:
 
     def draw(axes: Any) -> None:
         for k, figures in enumerate(files):
-            found = figures["curve"]
-            x, y = np.array(found["end"]), 8 * np.array(found["cumulative_bytes"])
+            points = figures["curve"]
+            x, y = np.array(points["end"]), 8 * np.array(points["cumulative_bytes"])
             if len(x):
                 style = {"color": FILES[k % len(FILES)], "linestyle": DASHES[k % len(DASHES)]}
-                axes.plot(x, y / x, label=_cut(figures["name"]), **style)
+                axes.plot(x, y / x, label=textwrap.fill(figures["name"], 32), **style)
         axes.set(xscale="log", xlabel="position, bytes", ylabel="bits per byte so far", ylim=(0, None))
         thousands(axes.xaxis, log=True)
         axes.legend(loc="best")
@@ -347,5 +354,5 @@ def save(files: list[dict[str, Any]], file: BinaryIO, kind: str) -> None:
             if figures["bytes"]:
                 curve(figures)(row[0])
                 cumulative(figures)(row[1])
-            row[0].set_title(_cut(figures["name"]), loc="left")
+            row[0].set_title(textwrap.fill(figures["name"], 32), loc="left")
         figure.savefig(file, format=kind, dpi=150, metadata={"Software": None} if kind == "png" else None)
