@@ -1,87 +1,32 @@
-"""What each preset will take, said before it is run: a sample coded by the experts, and relations measured once.
+"""What each preset will take, said before it is run, and the choice among them that a time allows.
 
-Pieces spread over the file go through the real predictor of `fast`, in one run, so that its statistics grow as they
-will in the file. Sizes are extrapolated along a power law, the other presets by what they took on test files relative
-to `fast`: see dev/LOG.md, also for how far off that was.
+Sizes come from pieces of the file that are coded (sampling.py), with the language model too where it may gain, so that
+a file on which it loses is seen. Times come from those pieces and from what was measured on this machine (pace.py).
+How far off that is: benchmarks/results/plans-zen3.json and dev/LOG.md.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from . import limits, pack, presets
-from .codec.message import NLL_BITS, Header
-from .frames import is_incompressible, read_block
-from .predictor import completed
+from . import deadline, limits, pace, pack, presets
+from .codec.message import Header
+from .options import EncodeOptions
+from .pieces import Clock
+from .progress import Watch
+from .sampling import MODELLED, USUAL, Relation, Sample, Sampling
 from .session import Session
 
-PIECE, PIECES = 1 << 14, 16  # bytes of a piece of the sample, and how many at most
-ORDER = (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15)  # so that the first few are spread as well as all are
 BUDGET = 60.0  # seconds that `--preset auto` may take unless --time says otherwise
+SHARE = 0.1  # of the budget that the plan itself may take
 FRAME, ENDS = 38, 65  # bytes of container: for each frame, and of header and footer, about
-GROWTH = 0.92  # a text k times as long takes about k^GROWTH times the bits
-OFF, OFF_WHOLE = 0.1, 0.01  # error of sizes that is to be expected even of files as regular as that
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A preset beside `fast`: bytes and time as ratios, seconds to begin (imports, tables), measured.
-
-    Times are of a processor with VNNI (or the like) at rest. Beside other work the language model took up to 3.7 times
-    the time of `fast`, and without such instructions 7 times.
-    """
-
-    bytes: float
-    seconds: float
-    start: float
-
-
-RELATIONS = {
-    "fast": Relation(1.0, 1.0, 0.6),
-    "default": Relation(0.992, 2.6, 3.0),
-    "max": Relation(0.99, 4.3, 3.5),
-}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Pieces of a file of `length` bytes: bytes before and after coding, seconds that a byte took.
-
-    `early` bytes are what the first quarter of the pieces was coded in.
-    """
-
-    length: int
-    taken: int
-    coded: float
-    early: float
-    pace: float
-
-    @property
-    def is_whole(self) -> bool:
-        return self.taken == self.length
-
-    @property
-    def is_noise(self) -> bool:
-        return self.coded >= self.taken
-
-    def slope(self) -> float:
-        """The exponent by which this sample grew while it was coded: well below 1 where much comes again."""
-        return min(max(math.log2(self.coded / self.early) / 2, 0.5), 1.0) if 0 < self.early < self.coded else GROWTH
-
-    def grown(self, length: int) -> tuple[float, float]:
-        """Bytes that so much of the file takes with `fast`, and by which share that may be wrong."""
-        times = length / self.taken if self.taken else 1.0
-        if self.is_noise:
-            return self.coded * times, OFF_WHOLE
-        slope = self.slope()
-        error = OFF_WHOLE if length == self.taken else OFF + abs(times ** (slope - GROWTH) - 1) / 2
-        return self.coded * times ** ((2 * slope + GROWTH) / 3), error
+MODEL = Relation(0.9975, MODELLED, 0.0, 0.0)  # where the language model wasn't tried
+OCTAVE, MAX_OCTAVE = 0.0012, 0.0008  # of the size that it gains when the file doubles; that `max` gains beyond
+MOST = 0.04  # that it gains at most: where its code takes more, it isn't tried
+HOPE = 4.0  # times the budget that a preset may take by pace.assumed to be measured at all
 
 
 @dataclass(frozen=True)
@@ -95,87 +40,180 @@ class Estimate:
     memory: int
 
 
-def pieces(source: BinaryIO, length: int) -> list[bytes]:
-    """The file if it is short, else PIECES pieces from its beginning to its end. `source` is left where it was."""
-    place = source.tell()
-    try:
-        if length <= PIECE * PIECES:
-            return [read_block(source, length)]
-        result = []
-        for index in ORDER:
-            source.seek(place + (length - PIECE) * index // (PIECES - 1))
-            result.append(read_block(source, PIECE))
-        return result
-    finally:
-        source.seek(place)
+@dataclass(frozen=True)
+class Choice:
+    """The estimates, cheapest preset first, and the preset that goes best with a budget.
 
-
-def sample(source: BinaryIO, length: int, session: Session, clock: Callable[[], float] = time.perf_counter) -> Sample:
-    """Code pieces of the source; takes a few seconds, and compiles the kernels of `fast` on a machine's first use.
-
-    `clock` gives the seconds that a byte takes: of the wall, unless it is to be compared on a busy machine.
+    since: when the budget began to run on `clock`. ahead: bytes of frames that are being coded at once. again: is it a
+    second choice, as the first took too long?
     """
-    parts = pieces(source, length)
-    predictor = session.lockstep(presets.header("fast"))
-    begin = predictor.encode(np.zeros(256, np.uint8))  # loads the kernels, which is no part of the pace
-    begin.advance()
-    predictor = session.lockstep(predictor.header)
-    coded, early, seconds, timed = 0.0, 0.0, 0.0, 0
-    for index, part in enumerate(parts):
-        data = np.frombuffer(part, np.uint8)
-        if is_incompressible(data):
-            coded += len(data)
-            predictor.skip(data)
+
+    sample: Sample
+    estimates: dict[str, Estimate]
+    preset: str
+    budget: float
+    since: float
+    clock: Clock = field(default=time.perf_counter, repr=False)
+    ahead: int = 0
+    again: bool = False
+
+    @property
+    def estimate(self) -> Estimate:
+        """Of the preset chosen."""
+        return self.estimates[self.preset]
+
+    def __str__(self) -> str:
+        one = self.estimate
+        text = "slower than expected; begins again with " if self.again else ""
+        text += f"preset {one.preset}, about {one.archive:,} bytes in about {limits.readable_time(one.seconds)}"
+        late = self.clock() - self.since + one.seconds > self.budget
+        return f"auto: {text}" + (": longer than --time allows, but no preset is faster" if late else "")
+
+    @property
+    def cheaper(self) -> dict[str, Estimate]:
+        """Of presets that take less time."""
+        return {name: one for name, one in self.estimates.items() if one.seconds < self.estimate.seconds}
+
+    def watch(self, watch: Watch) -> Watch:
+        """Around `watch`: raises deadline.TooSlow when the budget won't be kept and a cheaper preset would keep it."""
+        if not self.cheaper or not self.sample.length:
+            return watch
+        cheapest = min(one.seconds for one in self.cheaper.values())
+        task = deadline.Task(self.sample.length, self.ahead, self.estimate.seconds, cheapest)
+        return deadline.Deadline(watch, task, self.budget, self.since, self.slower, self.clock)
+
+    def slower(self, times: float) -> Choice:
+        """The best of the cheaper presets where everything takes so many times as long as was planned."""
+        left = self.budget - (self.clock() - self.since)
+        estimates = {name: replace(one, seconds=one.seconds * times) for name, one in self.cheaper.items()}
+        return replace(self, estimates=estimates, preset=best(estimates, left).preset, again=True)
+
+    def table(self, name: str) -> str:
+        """The estimates as text."""
+        sample = self.sample
+        source = "all of it" if sample.is_whole else "pieces"
+        rows = [f"{name}: {sample.length:,} bytes; estimates from {source} coded, at this machine's present pace"]
+        rows.append(f"{'preset':<10}{'archive':>15}{'error':>13}{'time':>12}{'memory':>13}")
+        for one in self.estimates.values():
+            rows.append(
+                f"{one.preset:<10}{one.archive:>13,} B{'± ' + format(one.error, ','):>13}"
+                f"{limits.readable_time(one.seconds):>12}{'≤ ' + format(one.memory // limits.MB, ','):>10} MB"
+            )
+        return "\n".join(rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The estimates for `lmzip plan --json`: bytes, bytes, seconds, bytes."""
+        rows = {name: {k: v for k, v in asdict(one).items() if k != "preset"} for name, one in self.estimates.items()}
+        return {"original": self.sample.length, "sampled": self.sample.taken, "presets": rows}
+
+
+def headers(options: EncodeOptions) -> dict[str, Header]:
+    """The headers among which there is to choose, cheapest first, with what else the options say."""
+    return {
+        preset: presets.header(
+            preset,
+            seed=options.seed or 0,
+            frame_size=options.frame_size,
+            independent_frames=options.independent_frames,
+        )
+        for preset in presets.PRESETS
+    }
+
+
+def best(estimates: dict[str, Estimate], left: float) -> Estimate:
+    """The smallest archive that `left` seconds allow; the first, which is the cheapest, when they allow none."""
+    allowed = [one for one in estimates.values() if one.seconds <= left]
+    return min(allowed, key=lambda one: one.archive, default=next(iter(estimates.values())))
+
+
+def make(
+    source: BinaryIO,
+    length: int,
+    session: Session,
+    headers: dict[str, Header],
+    *,
+    code: bool = True,
+    budget: float | None = None,
+    clock: Clock = time.perf_counter,
+    notes: pace.Notebook | None = None,
+) -> Choice:
+    """The estimates of `length` bytes of a source, which is left where it was, and the choice that a budget leads to.
+
+    headers: cheapest preset first, `fast`. code: do archives contain their decoder? budget: seconds from now on, of
+    which the plan takes SHARE, about; with one, presets that it rules out are not tried. notes: paces of this machine.
+    """
+    since, fast = clock(), headers["fast"]
+    seconds = USUAL if budget is None else min(USUAL, SHARE * budget)
+    sampling = Sampling(source, length, session, clock, seconds)
+    sample = sampling.sample(fast)
+    estimates: dict[str, Estimate] = {}
+    for name, header in headers.items():
+        charged = len(pack.code(header)) if code else 0
+        if header.model is None or sample.stored == 1:
+            cost = pace.assumed(header)
+        elif _ruled_out(header, sample, session, budget, notes):
+            cost = pace.noted(header, session, notes) or pace.assumed(header)
         else:
-            encoding = predictor.encode(data)
-            start = clock()
-            completed(encoding)
-            seconds += clock() - start
-            coded += encoding.nll / (8 << NLL_BITS)
-            timed += len(data)
-        if index + 1 == len(parts) // 4:
-            early = coded
-    return Sample(length, sum(map(len, parts)), coded, early, seconds / timed if timed else 0.0)
+            cost = pace.of(header, session, notes=notes)
+            late = cost.seconds(length, header, session) > (budget or math.inf)
+            gains = not code or MOST * sample.size(length) > charged - len(pack.code(fast))
+            if sample.model is None and gains and not late:
+                sample = replace(sample, model=sampling.relation(fast, header, cost))
+        estimates[name] = estimate(name, header, sample, cost, session, charged, begun=budget is not None)
+    left = math.inf if budget is None else budget - (clock() - since)
+    ahead = (
+        fast.frame_size * _processes(fast, length, session) if fast.independent_frames and session.threads > 1 else 0
+    )
+    return Choice(sample, estimates, best(estimates, left).preset, budget or math.inf, since, clock, ahead)
 
 
-def estimate(preset: str, header: Header, found: Sample, code: bool = True, processes: int = 1) -> Estimate:
-    """What `preset`, with the settings of `header`, makes of the file that `found` is a sample of."""
-    relation = RELATIONS[preset]
-    frames = -(-found.length // header.frame_size)
-    learnt = found.length / frames if frames and header.independent_frames else found.length
-    bytes_, error = found.grown(round(learnt))
-    transcript = bytes_ * found.length / max(learnt, 1)
-    transcript *= 1.0 if found.is_noise else relation.bytes
-    fixed = (len(pack.code(header)) if code else 0) + ENDS + frames * FRAME
-    processes = max(1, min(processes, frames)) if header.independent_frames else 1
+def _ruled_out(
+    header: Header, sample: Sample, session: Session, budget: float | None, notes: pace.Notebook | None
+) -> bool:
+    """Does a preset take too long for a budget, as far as is known without measuring?"""
+    if budget is None:
+        return False
+    if noted := pace.noted(header, session, notes):
+        return noted.times(sample.load).seconds(sample.length, header, session) > budget
+    return pace.assumed(header).seconds(sample.length, header, session) > HOPE * budget
+
+
+def _processes(header: Header, length: int, session: Session) -> int:
+    return max(1, min(session.threads, -(-length // header.frame_size))) if header.independent_frames else 1
+
+
+def estimate(
+    preset: str, header: Header, sample: Sample, cost: pace.Pace, session: Session, code: int = 0, begun: bool = False
+) -> Estimate:
+    """What `preset`, with the settings of `header`, makes of the file that `sample` is of.
+
+    cost: the header's pace; of the sample, where it has one. code: bytes of the decoder. begun: is the program up?
+    """
+    length = sample.length
+    frames = -(-length // header.frame_size)
+    learnt = round(length / frames) if frames and header.independent_frames else length
+    transcript = sample.size(learnt) * length / max(learnt, 1)
+    if header.model is not None and sample.stored < 1:
+        relation = sample.model or MODEL
+        octaves = max(0.0, math.log2(max(learnt, 1) / relation.taken))
+        octave = OCTAVE + MAX_OCTAVE * (preset == "max")
+        transcript = min(transcript * max(1 - MOST, relation.bytes - octave * octaves), float(length))
+    now = _now(header, cost.times(sample.load), sample, begun)
     return Estimate(
         preset=preset,
-        archive=round(transcript + fixed),
-        error=round(transcript * error),
-        seconds=relation.start + found.length * found.pace * relation.seconds / processes,
-        memory=processes * limits.Cost(header).memory(round(learnt)),
+        archive=round(transcript + code + ENDS + frames * FRAME),
+        error=round(transcript * sample.error(learnt)),
+        seconds=now.seconds(round(length * (1 - sample.stored)), header, session),
+        memory=_processes(header, length, session) * limits.Cost(header).memory(learnt),
     )
 
 
-def best(estimates: list[Estimate], budget: float) -> Estimate:
-    """The smallest archive that `budget` seconds allow; `fast`, the first, when they allow none."""
-    return min((one for one in estimates if one.seconds <= budget), key=lambda one: one.archive, default=estimates[0])
-
-
-def table(name: str, found: Sample, estimates: list[Estimate]) -> str:
-    """The estimates as text."""
-    from_ = "all of it" if found.is_whole else f"{found.taken:,} of them"
-    rows = [f"{name}: {found.length:,} bytes; estimates from {from_} coded by `fast`, at this machine's present pace"]
-    rows.append(f"{'preset':<10}{'archive':>15}{'error':>13}{'time':>12}{'memory':>13}")
-    for one in estimates:
-        rows.append(
-            f"{one.preset:<10}{one.archive:>13,} B{'± ' + format(one.error, ','):>13}"
-            f"{limits.readable_time(one.seconds):>12}{'≤ ' + format(one.memory // limits.MB, ','):>10} MB"
-        )
-    return "\n".join(rows)
-
-
-def as_dict(found: Sample, estimates: list[Estimate]) -> dict[str, Any]:
-    """The estimates for `lmzip plan --json`: bytes, bytes, seconds, bytes."""
-    presets_ = {one.preset: {k: v for k, v in asdict(one).items() if k != "preset"} for one in estimates}
-    return {"original": found.length, "sampled": found.taken, "presets": presets_}
+def _now(header: Header, cost: pace.Pace, sample: Sample, begun: bool) -> pace.Pace:
+    """The pace of a header on the file of a sample, as things are now."""
+    start, model = cost.start, cost.model
+    if header.model is not None and sample.model is not None:  # the other presets' models in proportion
+        model = sample.model.seconds * (cost.model / sample.model.noted if sample.model.noted else 1.0)
+    if begun:
+        start -= pace.START + pace.TORCH * (header.model is not None and sample.model is not None)
+    experts = sample.pace or cost.experts
+    return pace.Pace(max(0.0, start), experts, model, cost.frame, sample.table or cost.table)
