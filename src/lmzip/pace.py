@@ -198,6 +198,12 @@ def load(header: Header, session: Session) -> None:
     completed(session.fresh(replace(header, prior=None)).encode(np.zeros(256, np.uint8)))
 
 
+def assumed_seconds(header: Header, length: int, session: Session) -> float:
+    """Seconds before anything is measured, of length bytes."""
+    prior = session.knowledge(header)
+    return assumed(header, prior.work if prior else 0).seconds(length, header, session)
+
+
 def seconds(
     header: Header,
     length: int,
@@ -212,10 +218,8 @@ def seconds(
     Work that is expected to be SHORT is not measured; else the pace is this machine's. `source`: of the bytes to be
     encoded; of a few of them the experts' pace is taken, as it differs with the data.
     """
-    prior = session.knowledge(header)
-    pace = assumed(header, prior.work if prior else 0)
-    if pace.seconds(length, header, session) < SHORT:
-        return pace.seconds(length, header, session)
+    if (short := assumed_seconds(header, length, session)) < SHORT:
+        return short
     pace = of(header, session, decoding=decoding, notes=notes)
     if source is not None and header.experts is not None:
         run = Run(session.of_worker().fresh(replace(header, model=None, prior=None)), time.perf_counter)

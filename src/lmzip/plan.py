@@ -75,18 +75,18 @@ class Choice:
         return {name: one for name, one in self.estimates.items() if one.seconds < self.estimate.seconds}
 
     def watch(self, watch: Watch) -> Watch:
-        """Around `watch`: raises deadline.TooSlow when the budget won't be kept and a cheaper preset would keep it."""
+        """Around `watch`: raises TooSlow when the budget won't be kept and a cheaper preset would keep it."""
         if not self.cheaper or not self.sample.length:
             return watch
         cheapest = min(one.seconds for one in self.cheaper.values())
         task = deadline.Task(self.sample.length, self.ahead, self.estimate.seconds, cheapest)
         return deadline.Deadline(watch, task, self.budget, self.since, self.slower, self.clock)
 
-    def slower(self, times: float) -> Choice:
-        """The best of the cheaper presets where everything takes so many times as long as was planned."""
+    def slower(self, times: float) -> TooSlow:
+        """What leads to the best of the cheaper presets where everything takes so many times as long as was planned."""
         left = self.budget - (self.clock() - self.since)
         estimates = {name: replace(one, seconds=one.seconds * times) for name, one in self.cheaper.items()}
-        return replace(self, estimates=estimates, preset=best(estimates, left).preset, again=True)
+        return TooSlow(replace(self, estimates=estimates, preset=best(estimates, left).preset, again=True))
 
     def table(self, name: str) -> str:
         """The estimates as text."""
@@ -105,6 +105,14 @@ class Choice:
         """The estimates for `lmzip plan --json`: bytes, bytes, seconds, bytes."""
         rows = {name: {k: v for k, v in asdict(one).items() if k != "preset"} for name, one in self.estimates.items()}
         return {"original": self.sample.length, "sampled": self.sample.taken, "presets": rows}
+
+
+class TooSlow(Exception):
+    """No error: begin again with `choice`, whose preset is cheaper."""
+
+    def __init__(self, choice: Choice) -> None:
+        super().__init__(str(choice))
+        self.choice = choice
 
 
 def headers(options: EncodeOptions) -> dict[str, Header]:

@@ -26,8 +26,9 @@ USUAL = 5.0  # seconds that a sample takes
 FULL, LEAST, LEAST_FEW = 5, 4, 12  # pieces that all experts code, at least; and that the few do
 FEW = sum(1 << context for context in (1, 2, 3, 5))  # contexts: orders 2 to 4, and the word
 FULL_TIME, FEW_TIME = 0.4, 0.3  # shares of the time for the two
+PART = 1 << 12  # bytes of a short file coded at once
 SCANNED = 1 << 22  # bytes that LZMA looks at
-MODELLED = 12 << 10  # bytes coded with the language model
+MODELLED, MODEL_TIME = 12 << 10, 0.3  # bytes coded with the language model at most, and share of the time
 GROWTH = 0.92  # a text k times as long takes about k^GROWTH times the bits
 COPIES, STATISTICS = 0.7, 0.065  # weight of LZMA's exponent beside that of the few, and what statistics gain beyond
 DAMPED = 0.6  # what the few lack beside all grows on by so much of what it did
@@ -78,7 +79,7 @@ class Sample:
     def error(self, length: int) -> float:
         """The share by which that may be wrong: more where the sample was a small part of it."""
         away = abs(math.log(max(length, 1) / self.taken)) if self.taken and self.stored < 1 else 0.0
-        return 0.01 + (0.04 + 0.04 * away if away or not self.is_whole else 0.0)
+        return 0.01 if self.is_whole and not away else 0.05 + 0.04 * away
 
 
 class Sampling:
@@ -88,16 +89,20 @@ class Sampling:
         self.source, self.length, self.session, self.clock, self.seconds = source, length, session, clock, seconds
         small = int(FULL_TIME * seconds / pace.assumed(presets.header("fast")).experts)
         self.pieces = pieces(source, length, min(PIECE, small // FULL), min(WHOLE, small))
+        self.is_spread = len(self.pieces) > 1
+        self.noise = [is_incompressible(np.frombuffer(piece, np.uint8)) for piece in self.pieces]
+        if not self.is_spread:  # all of the file, in parts, as it may take longer than there is time for
+            self.pieces = [piece[start : start + PART] for piece in self.pieces for start in range(0, length, PART)]
 
     def sample(self, header: Header) -> Sample:
         """Code pieces with the settings of `fast`, as many as there is time for."""
-        noise = [is_incompressible(np.frombuffer(piece, np.uint8)) for piece in self.pieces]
-        if all(noise):
+        if all(self.noise):
             return Sample(self.length, self.length, float(self.length), 1.0, stored=1.0)
         pace.load(header, self.session)
         full, time = Run(self.session.lockstep(header), self.clock), FULL_TIME * self.seconds
-        self._code(full, time, LEAST, lambda: len(full.lengths) >= FULL and not full.is_sampled)
-        stored = sum(noise) / len(noise) if self.length > header.frame_size else 0.0  # a frame is coded as a whole
+        self._code(full, time, LEAST, lambda: self.is_spread and len(full.lengths) >= FULL and not full.is_sampled)
+        in_frames = self.length > header.frame_size  # each of which is stored or coded as a whole
+        stored = sum(self.noise) / len(self.noise) if in_frames else 0.0
         known = Sample(self.length, self._taken(len(full.lengths)), full.coded, stored=stored)
         table = full.growth / max(1.0, pace.tables(header, known.taken))
         known = replace(known, pace=full.pace, table=table, load=full.load)
@@ -123,9 +128,11 @@ class Sampling:
         """The sample, as if all experts had coded what the few do."""
         settings = ExpertSettings(contexts=FEW)
         state = self.session.lockstep(replace(header, experts=settings))
-        few, both = Run(state, self.clock), len(full.lengths)
-        self._code(few, FEW_TIME * self.seconds, max(both, LEAST_FEW))
-        covered, drift = len(few.lengths), 0.0
+        few = Run(state, self.clock)
+        self._code(few, FEW_TIME * self.seconds, max(len(full.lengths), LEAST_FEW))
+        if len(few.lengths) <= len(full.lengths):
+            return replace(known, exponent=min(1.0, COPIES * (self.copies() - STATISTICS) + (1 - COPIES) * GROWTH))
+        both, covered, drift = len(full.lengths), len(few.lengths), 0.0
         if both >= 4:
             shares = [full.lengths[count - 1] / few.lengths[count - 1] for count in (both // 2, both)]
             drift = DAMPED * min(0.0, math.log(shares[1] / shares[0]) / math.log(both / (both // 2)))
@@ -151,9 +158,11 @@ class Sampling:
         return math.log(sizes[1] / sizes[0]) / math.log(len(long) / len(short))
 
     def relation(self, fast: Header, header: Header, cost: pace.Pace) -> Relation:
-        """Code a bit with the language model too."""
-        most = min(MODELLED, 2 * len(self.pieces[0])) // 2
-        data = self.pieces[0][:most] + self.pieces[-1][-most:]
+        """Code a bit with the language model too: of the file's beginning and of another piece."""
+        most = int(MODEL_TIME * self.seconds / (cost.model + 2 * cost.experts)) if cost.model else MODELLED
+        data = b"".join(self.pieces[:1] + self.pieces[-1:]) if len(self.pieces) > 1 else self.pieces[0]
+        half = max(1, min(MODELLED, max(1 << 10, most), len(data)) // 2)
+        data = data[:half] + data[len(data) - half :]
         alone, both = (Run(self.session.lockstep(one), self.clock) for one in (fast, header))
         alone.code(data)
         both.code(data)

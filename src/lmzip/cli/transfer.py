@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from .. import pace
 from ..codec.message import Header
 from ..errors import ArchiveError, FileError, ResumeError, UsageError, system_error
 from ..files import Input, Output
@@ -122,13 +123,22 @@ class Nowhere(io.RawIOBase):
         return True
 
 
-def announce(console: Console, session: Session, header: Header, total: int | None, processes: int) -> None:
-    """Before long work: how long, how much. total: bytes that are to be coded; None: nobody knows."""
-    cost = session.cost(header)
-    memory = f"{processes * cost.memory(total) / MB:,.0f} MB of memory"
+def announce(
+    console: Console,
+    session: Session,
+    header: Header,
+    total: int | None,
+    processes: int,
+    *,
+    source: Any = None,
+    decoding: bool = False,
+) -> None:
+    """Before long work: how long, how much. total: bytes that are to be coded; None: nobody knows. source: of them."""
+    memory = f"{processes * session.cost(header).memory(total) / MB:,.0f} MB of memory"
     if total is None:
-        console.say(f"this takes up to {memory}, and about {cost.seconds(10**6):.0f} s per MB")
-    elif (time := cost.seconds(total) / processes) > LONG or console.verbose:
+        time = pace.assumed_seconds(header, 10**6, session)
+        console.say(f"this takes up to {memory}, and about {time:.0f} s per MB")
+    elif (time := pace.seconds(header, total, session, decoding=decoding, source=source)) > LONG or console.verbose:
         console.say(f"this takes about {readable_time(time)} and up to {memory}")
 
 
@@ -153,7 +163,7 @@ def decode_to(
     if total is not None:
         limits.check_length(session.cost(header), total, coded, frames, source.size() or 0)
     if total is not None or source.size() is None:  # a file without a total is damaged: soon there will be more to say
-        announce(console, session, header, None if total is None else coded, processes)
+        announce(console, session, header, None if total is None else coded, processes, decoding=True)
     bar.begin(total)
     try:
         return receiver.run(resume)

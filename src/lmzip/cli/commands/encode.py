@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from ... import pack, plan, presets
+from ... import checkpoint, deadline, pack, plan
 from ...errors import UsageError
 from ...files import SUFFIX, Output
 from ...ledger import Ledger
-from ...limits import Limits, readable_time
+from ...limits import Limits
 from ...options import EncodeOptions
 from ...prior import choice
 from ...prior.fingerprint import Overlap, Tap
+from ...progress import Watch
 from ...sender import Sender
 from ...session import Session
 from .. import arguments, remarks
 from ..console import Console
-from ..transfer import Nowhere, Target, announce, decode_to, reading, writing
+from ..transfer import Nowhere, Opened, Target, announce, decode_to, reading, writing
 
 ORDER = 10
 OVERVIEW = "make an archive                   lmzip encode book.txt             → book.txt.lmz"
@@ -62,7 +64,8 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
     if args.verify and output == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
     session = arguments.session(args)
-    options = _options(args, console, session, name, output)
+    selected = _selected(args, console, session, name, output)
+    options = _options(args, console, session, name, selected)
     header = options.header(session)
     for remark in remarks.on_encoding(args, header, output):
         console.say(remark)
@@ -73,16 +76,21 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
         if knowledge is not None and (fingerprint := knowledge.fingerprint()) is not None:
             overlap = Overlap(fingerprint)
             source = Tap(file, overlap)
-        announce(console, session, header, total, session.threads if header.independent_frames else 1)
         bar = console.bar(name, args.checkpoint)
-        bar.begin(total)
         try:
-            code = pack.code(header) if options.code else b""
-            sender = Sender(opened.sink, header, code, bar, opened.snapshot, session=session)
-            ledger = sender.run(source, args.resume)
+            if isinstance(selected, plan.Choice):
+                bar.begin(total)
+                ledger = _in_time(options, selected, console, session, source, opened, bar)
+            else:
+                processes = session.threads if header.independent_frames else 1
+                announce(console, session, header, total, processes, source=file)
+                bar.begin(total)
+                code = pack.code(header) if options.code else b""
+                sender = Sender(opened.sink, header, code, bar, opened.snapshot, session=session)
+                ledger = sender.run(source, args.resume)
+                del sender  # and with it a predictor
         finally:
             bar.close()
-        del sender  # and with it a predictor
         if args.verify:
             assert opened.output is not None
             with reading(str(opened.output.part)) as archive:
@@ -99,28 +107,37 @@ def _report(console: Console, ledger: Ledger, overlap: Any) -> None:
         console.say(str(overlap))
 
 
-def _options(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> EncodeOptions:
+def _options(
+    args: argparse.Namespace, console: Console, session: Session, name: str, selected: str | plan.Choice | None
+) -> EncodeOptions:
     """What the command line asks for, `auto` decided on."""
-    is_auto = args.preset == "auto" or args.time is not None
-    if args.prior is not None and is_auto:
-        raise UsageError("--prior brings its own settings, so there is nothing for --time or --preset auto to choose")
     if args.prior == "auto":
         with reading(name) as source:
             return choice.best(arguments.encode_options(args, prior=None), session, source, console.say)
-    if is_auto:
-        return arguments.encode_options(args, preset=_best_preset(args, console, session, name, output))
+    if selected is not None:
+        preset = selected if isinstance(selected, str) else selected.preset
+        return arguments.encode_options(args, preset=preset, seed=_seed(args, preset))
     return arguments.encode_options(args)
 
 
-def _best_preset(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> str:
-    """What --preset auto comes to."""
+def _seed(args: argparse.Namespace, preset: str) -> int | None:
+    """The seed, which is for whatever preset has a language model."""
+    return None if preset == "fast" else args.seed
+
+
+def _selected(
+    args: argparse.Namespace, console: Console, session: Session, name: str, output: str
+) -> str | plan.Choice | None:
+    """What --preset auto comes to: a choice, or a preset where there is nothing to choose; None: it isn't asked for."""
+    if args.preset != "auto" and args.time is None:
+        return None
+    if args.prior is not None:
+        raise UsageError("--prior brings its own settings, so there is nothing for --time or --preset auto to choose")
     if args.preset not in (None, "auto") or args.level is not None:
         raise UsageError("--time chooses the preset; leave the other choice out")
     if args.experts or args.replay is not None:
         raise UsageError("--preset auto decides on --experts and --replay; leave them out, or name a preset")
-    budget = args.time or plan.BUDGET
-    options = {name: getattr(args, name) for name in ("frame_size", "independent_frames")} | {"seed": args.seed or 0}
-    headers = {preset: presets.header(preset, **options) for preset in presets.PRESETS}
+    headers = plan.headers(arguments.encode_options(args, preset=None))
     if args.resume and (begun := Output.begun(Path(output))):
         for preset, header in headers.items():
             if begun.startswith(header.pack()):
@@ -129,11 +146,37 @@ def _best_preset(args: argparse.Namespace, console: Console, session: Session, n
         if (length := source.size()) is None:
             console.say("auto: nobody knows how much a pipe will bring, so the preset is fast")
             return "fast"
-        sample = plan.sample(source, length, session)
-    threads = session.threads
-    estimates = [plan.estimate(preset, headers[preset], sample, not args.no_code, threads) for preset in headers]
-    best = plan.best(estimates, budget)
-    text = f"preset {best.preset}, about {best.archive:,} bytes in about {readable_time(best.seconds)}"
-    text += "" if best.seconds <= budget else ": longer than --time allows, but no preset is faster"
-    console.say("auto: " + text)
-    return best.preset
+        selected = plan.make(source, length, session, headers, code=not args.no_code, budget=args.time or plan.BUDGET)
+    console.say(str(selected))
+    return selected
+
+
+def _in_time(
+    options: EncodeOptions,
+    selected: plan.Choice,
+    console: Console,
+    session: Session,
+    source: Any,
+    opened: Opened,
+    bar: Watch,
+) -> Ledger:
+    """Send with the preset selected, and begin again with a cheaper one where it turns out to be too slow."""
+    headers, place = plan.headers(options), source.tell()
+    with contextlib.ExitStack() as stack:
+        sink = opened.sink
+        if opened.output is None or opened.output.direct:
+            sink = stack.enter_context(deadline.held(sink))
+        while True:
+            header = headers[selected.preset]
+            code = pack.code(header) if options.code else b""
+            try:
+                watch = selected.watch(bar)
+                return Sender(sink, header, code, watch, opened.snapshot, session=session).run(source)
+            except plan.TooSlow as slow:
+                selected = slow.choice
+                console.say(str(selected))
+                sink.seek(0)
+                sink.truncate()
+                source.seek(place)
+                if opened.snapshot is not None:
+                    checkpoint.remove(opened.snapshot)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from ... import plan, presets
+from ... import plan
 from ...errors import UsageError
+from ...options import EncodeOptions
 from ...text import printable
 from .. import arguments
 from ..console import Console
@@ -33,9 +34,5 @@ def run(args: argparse.Namespace, console: Console) -> None:
     with reading(args.file) as source:
         if (length := source.size()) is None:
             raise UsageError("plan needs a file whose size is known; save the pipe's data first")
-        sample = plan.sample(source, length, session)
-    estimates = [plan.estimate(preset, presets.header(preset), sample, not args.no_code) for preset in presets.PRESETS]
-    if args.json:
-        console.show(json.dumps(plan.as_dict(sample, estimates), indent=2))
-    else:
-        console.show(plan.table(printable(args.file), sample, estimates))
+        choice = plan.make(source, length, session, plan.headers(EncodeOptions()), code=not args.no_code)
+    console.show(json.dumps(choice.as_dict(), indent=2) if args.json else choice.table(printable(args.file)))
