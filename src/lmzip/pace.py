@@ -11,16 +11,18 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import platform
 import time
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
+from . import session as sessions
 from .codec import cache
 from .codec.message import Header
 from .frames import is_incompressible
@@ -95,18 +97,19 @@ class Notebook:
     def read(self, key: str) -> Pace | None:
         """The pace that was noted under this key; None: none, or it can't be read."""
         try:
-            return Pace(*map(float, json.loads(self.path.read_text())[key]))
+            pace = Pace(*map(float, json.loads(self.path.read_text())[key]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        return pace if all(0 <= part < math.inf for part in astuple(pace)) else None
 
     def write(self, key: str, pace: Pace) -> None:
         """Note a pace; where that can't be done it is measured again."""
-        noted: dict[str, Any] = {}
+        noted = None
         with contextlib.suppress(OSError, ValueError):
             noted = json.loads(self.path.read_text())
         with contextlib.suppress(OSError):
             temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-            temporary.write_text(json.dumps({**noted, key: astuple(pace)}))
+            temporary.write_text(json.dumps((noted if isinstance(noted, dict) else {}) | {key: astuple(pace)}))
             os.replace(temporary, self.path)
 
 
@@ -129,16 +132,16 @@ def of(header: Header, session: Session, *, decoding: bool = False, notes: Noteb
     """The pace of work with this header, from the notebook, else measured: a second, and whatever has to be loaded."""
     if (pace := noted(header, session, notes, decoding)) is None:
         pace = measured(header, session, decoding=decoding)
-        (notes or notebook()).write(_key(header, session, decoding), pace)
+        (notes or notebook()).write(key(header, session, decoding), pace)
     return pace
 
 
 def noted(header: Header, session: Session, notes: Notebook | None = None, decoding: bool = False) -> Pace | None:
     """The pace of work with this header if it has been measured."""
-    return (notes or notebook()).read(_key(header, session, decoding))
+    return (notes or notebook()).read(key(header, session, decoding))
 
 
-def _key(header: Header, session: Session, decoding: bool) -> str:
+def key(header: Header, session: Session, decoding: bool) -> str:
     """All that decides on a pace, and nothing else."""
     prior = session.knowledge(header)
     plain = replace(
@@ -150,8 +153,6 @@ def _key(header: Header, session: Session, decoding: bool) -> str:
 
 
 def _kind(header: Header, session: Session) -> str:
-    from . import session as sessions  # start-up: tests put another class there
-
     kind = sessions.lockstep_class()
     return f"{kind.__module__}.{kind.__qualname__}"
 
