@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from . import deadline, limits, pace, pack, presets
 from .codec.message import Header
 from .options import EncodeOptions
-from .pieces import Clock
+from .pieces import Clock, processor_time
 from .progress import Watch
 from .sampling import MODELLED, USUAL, Relation, Sample, Sampling
 from .session import Session
@@ -25,6 +25,7 @@ SHARE = 0.1  # of the budget that the plan itself may take
 FRAME, ENDS = 38, 65  # bytes of container: for each frame, and of header and footer, about
 MODEL = Relation(0.9975, MODELLED, 0.0, 0.0)  # where the language model wasn't tried
 OCTAVE, MAX_OCTAVE = 0.0012, 0.0008  # of the size that it gains when the file doubles; that `max` gains beyond
+STORED = 5e-8  # seconds to store a byte
 MOST = 0.04  # that it gains at most: where its code takes more, it isn't tried
 HOPE = 4.0  # times the budget that a preset may take by pace.assumed to be measured at all
 
@@ -152,7 +153,8 @@ def make(
     """
     since, fast = clock(), headers["fast"]
     seconds = USUAL if budget is None else min(USUAL, SHARE * budget)
-    sampling = Sampling(source, length, session, clock, seconds)
+    timer = processor_time(clock) if budget is None else clock
+    sampling = Sampling(source, length, session, clock, seconds, timer)
     sample = sampling.sample(fast)
     estimates: dict[str, Estimate] = {}
     for name, header in headers.items():
@@ -211,7 +213,7 @@ def estimate(
         preset=preset,
         archive=round(transcript + code + ENDS + frames * FRAME),
         error=round(transcript * sample.error(learnt)),
-        seconds=now.seconds(round(length * (1 - sample.stored)), header, session),
+        seconds=now.seconds(round(length * (1 - sample.stored)), header, session) + STORED * length * sample.stored,
         memory=_processes(header, length, session) * limits.Cost(header).memory(learnt),
     )
 

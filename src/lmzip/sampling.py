@@ -83,10 +83,13 @@ class Sample:
 
 
 class Sampling:
-    """What coding pieces of a source shows, in about `seconds` by the clock."""
+    """What coding pieces of a source shows, in about `seconds` by `timer`; paces are by `clock`."""
 
-    def __init__(self, source: BinaryIO, length: int, session: Session, clock: Clock, seconds: float) -> None:
+    def __init__(
+        self, source: BinaryIO, length: int, session: Session, clock: Clock, seconds: float, timer: Clock
+    ) -> None:
         self.source, self.length, self.session, self.clock, self.seconds = source, length, session, clock, seconds
+        self.timer = timer
         small = int(FULL_TIME * seconds / pace.assumed(presets.header("fast")).experts)
         self.pieces = pieces(source, length, min(PIECE, small // FULL), min(WHOLE, small))
         self.is_spread = len(self.pieces) > 1
@@ -109,15 +112,15 @@ class Sampling:
         if known.is_whole:
             return known
         if full.is_sampled:
-            return replace(known, exponent=min(1.0, self.copies() - STATISTICS / 2))
+            return replace(known, exponent=min(1.0, self.copies(len(full.lengths)) - STATISTICS / 2))
         return self._extended(known, full, header)
 
     def _code(self, run: Run, time: float, least: int, enough: Callable[[], bool] = bool) -> None:
         """Code pieces until time is up or `enough`; `least` of them if they don't take more than twice that."""
-        began = self.clock()
+        began = self.timer()
         for piece in self.pieces:
             run.code(piece)
-            spent = self.clock() - began
+            spent = self.timer() - began
             if enough() or spent > 2 * time or (spent > time and len(run.lengths) >= least):
                 break
 
@@ -130,23 +133,29 @@ class Sampling:
         state = self.session.lockstep(replace(header, experts=settings))
         few = Run(state, self.clock)
         self._code(few, FEW_TIME * self.seconds, max(len(full.lengths), LEAST_FEW))
-        if len(few.lengths) <= len(full.lengths):
-            return replace(known, exponent=min(1.0, COPIES * (self.copies() - STATISTICS) + (1 - COPIES) * GROWTH))
         both, covered, drift = len(full.lengths), len(few.lengths), 0.0
+        if covered <= both:
+            return replace(known, exponent=self._exponent(full))
         if both >= 4:
             shares = [full.lengths[count - 1] / few.lengths[count - 1] for count in (both // 2, both)]
             drift = DAMPED * min(0.0, math.log(shares[1] / shares[0]) / math.log(both / (both // 2)))
         coded = few.coded * full.coded / few.lengths[both - 1] * (covered / both) ** drift
-        early = max(1, covered // 4)
-        own = math.log(few.coded / few.lengths[early - 1]) / math.log(covered / early)
-        exponent = COPIES * (self.copies() - STATISTICS) + (1 - COPIES) * own + drift
-        return replace(known, taken=self._taken(covered), coded=coded, exponent=min(1.0, max(0.4, exponent)))
+        return replace(known, taken=self._taken(covered), coded=coded, exponent=self._exponent(few, drift))
 
-    def copies(self) -> float:
-        """The exponent by which the pieces grow under LZMA when they are longer, up to the whole file."""
+    def _exponent(self, run: Run, drift: float = 0.0) -> float:
+        """The exponent by which the file grows beyond what a run has coded."""
+        covered, own = len(run.lengths), GROWTH
+        if covered > 1:
+            early = max(1, covered // 4)
+            own = math.log(run.coded / run.lengths[early - 1]) / math.log(covered / early)
+        exponent = COPIES * (self.copies(covered) - STATISTICS) + (1 - COPIES) * own + drift
+        return min(1.0, max(0.4, exponent))
+
+    def copies(self, covered: int) -> float:
+        """The exponent by which the first pieces grow under LZMA when they are longer, up to the whole file."""
         scanned = int(SCANNED * min(1.0, self.seconds / USUAL))
         longer = pieces(self.source, self.length, scanned // PIECES, scanned)
-        short, long = (b"".join(parts) for parts in (self.pieces, longer))
+        short, long = b"".join(self.pieces[:covered]), b"".join(longer)
         if len(long) < 1.05 * len(short):
             return GROWTH + STATISTICS
         try:
