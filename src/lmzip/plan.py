@@ -8,6 +8,7 @@ How far off that is: benchmarks/results/plans-zen3.json and dev/LOG.md.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
@@ -224,6 +225,6 @@ def _now(header: Header, cost: pace.Pace, sample: Sample, begun: bool) -> pace.P
     if header.model is not None and sample.model is not None:  # the other presets' models in proportion
         model = sample.model.seconds * (cost.model / sample.model.noted if sample.model.noted else 1.0)
     if begun:
-        start -= pace.START + pace.TORCH * (header.model is not None and sample.model is not None)
+        start -= pace.START + pace.TORCH * (header.model is not None and "torch" in sys.modules)
     experts = sample.pace or cost.experts
     return pace.Pace(max(0.0, start), experts, model, cost.frame, sample.table or cost.table)
