@@ -32,7 +32,7 @@ from .session import Session
 
 VERSION = 1  # of what is noted
 SHORT = 5.0  # seconds: work that the table below expects to take less is not measured
-SAMPLE, MODELLED = 24 << 10, 1 << 12  # bytes of text that paces are measured on, with the language model
+SAMPLE, MODELLED = 20 << 10, 3 << 10  # bytes of text that paces are measured on, with the language model
 GROUP = 256  # bytes of those timed at once
 FRAME, TABLE = 0.03, 1e-3  # seconds for the digests of a frame and of the state behind it; for a MB of tables
 SHARED = 0.7  # of the time of one thread that two take, at least
@@ -177,13 +177,17 @@ def measured(header: Header, session: Session, *, decoding: bool = False, clock:
     new = session.lockstep if prior and prior.work else alone.fresh
     together = header.streams * header.segment
     data = data[: max(MODELLED, 32 * together) // together * together]
-    completed(new(header).encode(np.zeros(2 * together, np.uint8)))  # loads torch and kernels, which TORCH stands for
-    began = clock()
-    coding = new(header).encode(np.frombuffer(data, np.uint8))
+    frames = [np.zeros(2 * together, np.uint8), np.frombuffer(data, np.uint8)]
+    state = new(header)
+    first = completed(state.encode(frames[0]))  # loads torch and kernels, which TORCH stands for
     if decoding:
-        transcript = np.frombuffer(completed(coding).finish(), np.uint8)
-        coding = new(header).decode(transcript, len(data))
-        began = clock()
+        transcripts = [np.frombuffer(one.finish(), np.uint8) for one in (first, completed(state.encode(frames[1])))]
+        state = new(header)
+        completed(state.decode(transcripts[0], len(frames[0])))
+        coding = state.decode(transcripts[1], len(data))
+    else:
+        coding = state.encode(frames[1])
+    began = clock()
     paces, step = [], max(1, GROUP // together)
     while not coding.done:
         before, now = coding.position, clock()

@@ -31,6 +31,7 @@ SCANNED = 1 << 22  # bytes that LZMA looks at
 MODELLED, MODEL_TIME = 12 << 10, 0.3  # bytes coded with the language model at most, and share of the time
 GROWTH = 0.92  # a text k times as long takes about k^GROWTH times the bits
 COPIES, STATISTICS = 0.7, 0.065  # weight of LZMA's exponent beside that of the few, and what statistics gain beyond
+OFF_WHOLE, OFF = 0.01, 0.08  # error of sizes that is to be expected where all is coded, where pieces are
 DAMPED = 0.6  # what the few lack beside all grows on by so much of what it did
 
 
@@ -79,7 +80,7 @@ class Sample:
     def error(self, length: int) -> float:
         """The share by which that may be wrong: more where the sample was a small part of it."""
         away = abs(math.log(max(length, 1) / self.taken)) if self.taken and self.stored < 1 else 0.0
-        return 0.01 if self.is_whole and not away else 0.05 + 0.04 * away
+        return OFF_WHOLE if self.is_whole and not away else OFF + 0.04 * away
 
 
 class Sampling:
