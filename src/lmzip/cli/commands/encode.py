@@ -17,6 +17,7 @@ from ...limits import Limits
 from ...options import EncodeOptions
 from ...prior.choice import best
 from ...prior.fingerprint import Overlap, Tap
+from ...progress import Watch
 from ...sender import Sender
 from ...session import Session
 from .. import arguments, remarks
@@ -73,8 +74,9 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
         resume = args.resume
         while True:
             try:
+                bar = console.bar(name, args.checkpoint)
                 ledger, overlap = _code(
-                    file, opened._replace(sink=sink), options, session, console, args, choice, resume
+                    file, opened._replace(sink=sink), options, session, console, bar, choice, resume
                 )
                 break
             except plan.TooSlow as slow:
@@ -100,7 +102,7 @@ def _code(
     options: EncodeOptions,
     session: Session,
     console: Console,
-    args: argparse.Namespace,
+    bar: Watch,
     choice: plan.Choice | None,
     resume: bool,
 ) -> tuple[Ledger, Overlap | None]:
@@ -112,7 +114,6 @@ def _code(
         source = Tap(file, overlap)
     if choice is None:
         announce(console, session, header, total, source=file)
-    bar = console.bar(file.name, args.checkpoint)
     bar.begin(total)
     try:
         code = pack.code(header) if options.code else b""
