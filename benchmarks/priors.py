@@ -79,7 +79,7 @@ def run_case(name: str, corpus: Path, folder: Path) -> list[dict]:
 
 def cost(command: str, folder: Path) -> dict:
     """CPU and wall seconds and peak memory of a command."""
-    return {name: value for name, value in measure(command, folder, 1 << 16).items() if name != "said"}
+    return {name: value for name, value in measure(command, folder, 1 << 16).items() if name != "messages"}
 
 
 def zstd(corpus: bytes, files: list[Path]) -> list[int]:

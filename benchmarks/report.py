@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from .peers import family
+
 NOTE = (
     "KB = 1,000 bytes of the original; medians over the runs; peak memory in MB, resident. "
     "lmzip's bytes are the whole archive, its decoder included; *without code* is what `--no-code` writes. "
@@ -90,7 +92,10 @@ def markdown(result: dict) -> str:
 
 
 def sizes(results: list[dict]) -> str:
-    """Files against compressors, lmzip's as transcripts, and how far the first lmzip is below the best peer."""
+    """Files against compressors, lmzip's as transcripts, and how far the first lmzip is below the best peer.
+
+    Of several settings of one compressor each file has its best, which notes under the table name.
+    """
     table: dict[str, dict[str, int]] = {}
     digests: dict[str, str] = {}
     for result in results:
@@ -101,18 +106,40 @@ def sizes(results: list[dict]) -> str:
             if not run.get("error"):
                 size = run["ledger"]["transcript"] if run.get("ledger") else run["bytes"]
                 table.setdefault(run["file"], {})[run["compressor"]] = size
-    ours = [name for name in dict.fromkeys(name for row in table.values() for name in row) if name.startswith("lmzip")]
+    names = list(dict.fromkeys(name for row in table.values() for name in row))
+    ours = [name for name in names if name.startswith("lmzip")]
     table = {file: row for file, row in table.items() if not ours or ours[0] in row}
-    peers = [name for name in dict.fromkeys(name for row in table.values() for name in row) if name not in ours]
-    lines = ["| file | " + " | ".join([*ours, *peers]) + (" | below the best peer |" if ours else " |")]
-    lines.append("| --- |" + " ---: |" * (len(ours) + len(peers) + bool(ours)))
+    families: dict[str, list[str]] = {}
+    for name in names:
+        if name not in ours and any(name in row for row in table.values()):  # lmzip's files only
+            families.setdefault(family(name), []).append(name)
+    columns = [settings[0] if len(settings) == 1 else title for title, settings in families.items()]
+    lines = ["| file | " + " | ".join([*ours, *columns]) + (" | below the best peer |" if ours else " |")]
+    lines.append("| --- |" + " ---: |" * (len(ours) + len(columns) + bool(ours)))
     for file, row in table.items():
-        cells = [f"{row[name]:,}" if name in row else "–" for name in [*ours, *peers]]
-        best = min((row[name] for name in peers if name in row), default=0)
+        cells = [f"{row[name]:,}" if name in row else "–" for name in ours]
+        least = [min((row[name] for name in settings if name in row), default=None) for settings in families.values()]
+        cells += ["–" if size is None else f"{size:,}" for size in least]
+        best = min((size for size in least if size is not None), default=0)
         if ours:
             cells.append(f"{100 * (1 - row[ours[0]] / best):.1f} %" if best else "–")
         lines.append(f"| {file} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    notes = [_settings(title, settings, table) for title, settings in families.items() if len(settings) > 1]
+    return "\n".join(lines + [line for note in notes for line in ("", note)]) + "\n"
+
+
+def _settings(title: str, settings: list[str], table: dict[str, dict[str, int]]) -> str:
+    """A note: which of its settings a compressor's best sizes are of; the first named of those that are equal."""
+    best: dict[str, list[str]] = {}
+    for file, row in table.items():
+        here = [name for name in settings if name in row]
+        if here:
+            best.setdefault(min(here, key=row.__getitem__), []).append(file)
+    usual = max(best, key=lambda name: len(best[name]))
+    others = [f"`{name}` on {', '.join(files)}" for name, files in best.items() if name != usual]
+    tried = ", ".join(f"`{name}`" for name in settings if name not in best)
+    note = f"{title}: `{usual}`" + "".join(f"; {other}" for other in others)
+    return note + (f"; nowhere best: {tried}." if tried else ".")
 
 
 def plots(result: dict, stem: Path) -> list[Path]:

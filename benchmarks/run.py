@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from lmzip.lab import provenance
@@ -39,7 +40,7 @@ class Failure(Exception):
 
 
 def measure(command: str, folder: Path, timeout: float, env: dict[str, str] | None = None) -> dict:
-    """Run a shell command in `folder`: CPU seconds (user + system), wall seconds, peak memory in bytes, what it `said`.
+    """Run a shell command in `folder`: CPU seconds (user + system), wall seconds, peak memory in bytes, its `messages`.
 
     The kernel counts the shell's children into the shell, so this is the command's own use, whatever it forks. A
     child's peak begins at what this process holds when it forks: the `floor` of the results, below which nothing shows.
@@ -58,13 +59,13 @@ def measure(command: str, folder: Path, timeout: float, env: dict[str, str] | No
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
-        said = errors.read().decode(errors="replace").strip()
+        messages = errors.read().decode(errors="replace").strip()
         if child.returncode:
-            lines = said.splitlines()
+            lines = messages.splitlines()
             why = "out of time" if child.returncode == 124 else (lines[-1] if lines else "no message")
             raise Failure(f"failed ({child.returncode}): {why}"[:200].replace("|", "/"))
     unit = 1 if sys.platform == "darwin" else 1024
-    return {"cpu": usage.ru_utime + usage.ru_stime, "wall": wall, "peak": usage.ru_maxrss * unit, "said": said}
+    return {"cpu": usage.ru_utime + usage.ru_stime, "wall": wall, "peak": usage.ru_maxrss * unit, "messages": messages}
 
 
 def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
@@ -73,7 +74,7 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
         folder = Path(name)
         shutil.copyfile(original, folder / "original")
         run: dict = {"encode": measure(_fill(compressor.encode, "original", "archive"), folder, timeout)}
-        said = run["encode"].pop("said")
+        messages = run["encode"].pop("messages")
         archive = next(folder.glob("archive*"), None)  # some programs add their own suffix
         if archive is None:
             raise Failure("wrote no archive")
@@ -87,13 +88,13 @@ def round_trip(compressor: Compressor, original: Path, timeout: float) -> dict:
             run["ledger"] = _json("info", "--json", str(archive), *place)["ledger"]
             if run["ledger"]["archive"] != run["bytes"]:
                 raise Failure("the ledger's archive row is not the file's size")
-            run["alone"] = _alone(said)
+            run["alone"] = _alone(messages)
         if compressor.prior:
             seen = _json("prior", "info", compressor.prior, "--json", "--compare", str(original))
             run["seen"] = seen["share"]
         if compressor.decode:
             run["decode"] = measure(_fill(compressor.decode, archive.name, "restored"), folder, timeout)
-            run["decode"].pop("said")
+            run["decode"].pop("messages")
             restored = folder / "restored"
             if not restored.exists() or not filecmp.cmp(original, restored, shallow=False):
                 raise Failure("decoded bytes differ from the original")
@@ -130,12 +131,15 @@ def first_calls(preset: Compressor, original: Path, timeout: float) -> list[dict
 
 
 def versions(compressors: list[Compressor]) -> dict:
-    """Versions of Python and packages; programs by the digest of their file."""
-    found = provenance.versions()
+    """Versions of Python and packages, those of the peers' modules among them; programs by the digest of their file."""
+    result = provenance.versions()
     for compressor in compressors:
+        library = peers.LIBRARIES.get(compressor.name)
+        if library:
+            result |= peers.version(library)
         if compressor.program:
-            found[compressor.name] = "sha256:" + _sha256(Path(compressor.program))
-    return found
+            result[compressor.name] = "sha256:" + _sha256(Path(compressor.program))
+    return result
 
 
 def about(words: list[str], module: str = "benchmarks.run") -> dict:
@@ -162,8 +166,8 @@ def _sha256(path: Path) -> str:
 
 def _alone(ledger: str) -> dict[str, int]:
     """Code lengths in bytes of the predictor's parts by themselves, from the ledger that `encode` shows."""
-    found = re.findall(r"^ +(\w+) alone +([\d,]+) B", ledger, re.MULTILINE)
-    return {part: int(size.replace(",", "")) for part, size in found}
+    parts = re.findall(r"^ +(\w+) alone +([\d,]+) B", ledger, re.MULTILINE)
+    return {part: int(size.replace(",", "")) for part, size in parts}
 
 
 def _lmzip(preset: str, decode: bool = True) -> Compressor:
@@ -185,6 +189,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--preset", action="append", help="preset and options of one lmzip row; may be repeated (default: default)"
     )
     parser.add_argument("--encode-only", action="store_true", help="lmzip does not decode: the table says so")
+    parser.add_argument("--peers-encode-only", action="store_true", help="peers do not decode: the table says so")
     parser.add_argument("--no-lmzip", action="store_true", help="peers only")
     parser.add_argument("--peer", action="append", default=[], help="NAME=encode {in} {out} [:: decode {in} {out}]")
     parser.add_argument(
@@ -207,21 +212,21 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; 1 when any compressor failed or any round trip did not give the bytes back."""
     arguments = _arguments(argv)
     words = sys.argv[1:] if argv is None else argv
-    told = about(words)
-    stem = arguments.results / (arguments.name or told["date"][:10] + "-" + told["commit"][:10])
+    origin = about(words)
+    stem = arguments.results / (arguments.name or origin["date"][:10] + "-" + origin["commit"][:10])
     if arguments.ablate:
         from . import ablate  # loads numpy, and what this process holds is the floor of every measurement
 
-        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, told)
+        ablate.run(arguments.files, arguments.sizes or ablate.SIZES, stem, origin)
         return 0
-    found, missing = peers.available()
+    present, missing = peers.available()
     if arguments.peers == "all":
-        chosen = [peer for peer in found if peer.name not in peers.SLOW]
+        chosen = [peer for peer in present if peer.name not in peers.SLOW]
         if missing:
             print("not on this machine: " + ", ".join(missing), file=sys.stderr)
     else:
         names = [] if arguments.peers == "none" else [name.strip() for name in arguments.peers.split(",")]
-        chosen = [peer for peer in found if peer.name in names]
+        chosen = [peer for peer in present if peer.name in names]
         if len(chosen) < len(names):
             print(f"no such peer here: {set(names) - {peer.name for peer in chosen}}", file=sys.stderr)
             return 2
@@ -230,12 +235,14 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    if arguments.peers_encode_only:
+        chosen = [replace(peer, decode=None) for peer in chosen]
     chosen_presets = [] if arguments.no_lmzip else arguments.preset or ["default"]
     presets = [_lmzip(preset, decode=not arguments.encode_only) for preset in chosen_presets]
     compressors = presets + chosen
 
     result: dict = {
-        **told,
+        **origin,
         "versions": versions(compressors),
         "floor": measure("true", ROOT, 10)["peak"],
         "files": {},

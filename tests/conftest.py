@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,22 @@ from types import SimpleNamespace
 import hypothesis
 import pytest
 import toy
+import turns
 
 from lmzip import pace, session
+from lmzip.codec import cache
 
 # Machines are slow and busy: no test fails for the time it takes.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# Every predictor would choose again what multiplies, which takes longer than most tests. The choice changes no bit:
+# that is the claim of test_exact.py, the golden archives and the numeric matrix, which name or choose it themselves.
+os.environ.setdefault("LMZIP_PRODUCTS", "float32")
+
+cache.kernel_folder()  # chosen for good, before a test says that the user's cache is elsewhere
+if "PYTEST_XDIST_WORKER" in os.environ:
+    turns.take_turns()
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
 

@@ -57,7 +57,7 @@ def starts(archive: bytes) -> list[int]:
 @pytest.mark.parametrize("code", [True, False])
 def test_no_flipped_bit_goes_unnoticed(toy_predictor, text, code):
     archive = archive_of(text[:560], code=code)
-    places = range(len(archive)) if not code else [*range(0, len(archive) - 1, 97), len(archive) - 1]
+    places = range(len(archive)) if not code else [*range(0, len(archive) - 1, 293), len(archive) - 1]
     for place in places:
         broken = bytearray(archive)
         broken[place] ^= 1 << place % 8
@@ -292,7 +292,7 @@ STRICT = Limits(output=2000)
 SHARES = ((check_mutation, 0.6), (check_rebuilt, 0.25), (check_salvage, 0.15))
 
 
-@pytest.mark.parametrize("count", [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [400, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_mutations(toy_predictor, count):
     """Parser and container: refused, or the original; memory stays within the cap."""
     assert len(CASES) > 0
@@ -311,7 +311,7 @@ def test_mutations(toy_predictor, count):
     assert peak < 64 << 20
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.slow)])
 def test_mutated_transcripts(toy_predictor, count):
     """Through the predictor: the transcript is changed and signed anew, so that it is decoded."""
     data = (b"the cat sat on the mat, " * 8)[:160]
@@ -420,7 +420,7 @@ def test_damage_is_located(toy_predictor, text):
 
 def test_very_many_tiny_frames(toy_predictor):
     """The time is in proportion to their number, and what is remembered of them counts as memory."""
-    header, count = Header(segment=1, frame_size=1), 20_000
+    header, count = Header(segment=1, frame_size=1), 10_000
     frame = [(Frame.plain(message.FILLED, i, 1, message.leaf(b"a")[:8]), b"a") for i in range(count)]
     packed = [head.pack(header.key) + payload for head, payload in frame]
     whole = message.whole_digest(message.leaf(b"a") * count)
@@ -496,12 +496,16 @@ def test_every_error_says_what_to_do():
         assert "\n" not in str(caught.value)
 
 
+def attack(name: str) -> bytes:
+    return Path(__file__).with_name("attacks").joinpath(f"{name}.lmz").read_bytes()
+
+
 @pytest.mark.parametrize("name", list(ATTACKS))
 def test_attacks(monkeypatch, name):
     """Each is refused before it costs anything, with the right error."""
-    _, error, built = ATTACKS[name]
-    archive = Path(__file__).with_name("attacks").joinpath(f"{name}.lmz").read_bytes()
-    assert archive == built, "run: python tests/attacks/make.py"
+    _, error, build = ATTACKS[name]
+    archive = attack(name)
+    assert archive == build(), "run: python tests/attacks/make.py"
     if error is None:
         assert lmzip.decompress(archive) == b"abc"
         assert pack.release(Survey(io.BytesIO(archive), session=Session()).code) is None
@@ -519,14 +523,15 @@ def test_attacks(monkeypatch, name):
 
 def test_attacks_on_salvage(tmp_path):
     """Saving what is left of a hostile file costs no more than decoding it."""
-    for name, (_, _, archive) in ATTACKS.items():
+    for name in ATTACKS:
         if name == "streams-and-experts":
             continue
         with open(tmp_path / name, "w+b") as sink, contextlib.suppress(LmzipError):
-            salvage(io.BytesIO(archive), sink, Limits(), Session())
+            salvage(io.BytesIO(attack(name)), sink, Limits(), Session())
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_random_settings_and_noise_through_the_real_codec():
     """With bounds checks in every kernel; see fuzz.py."""
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "1"}

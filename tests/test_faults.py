@@ -22,7 +22,7 @@ from lmzip.files import Output
 
 TOY = [sys.executable, str(Path(__file__).with_name("toy.py"))]
 REAL = [sys.executable, "-m", "lmzip"]
-ENCODE = ["encode", "--no-code", "--preset", "fast", "--frame-size", "16K"]
+ENCODE = ["encode", "--no-code", "--preset", "fast", "--frame-size", "8K"]
 NOBODY = 65534
 
 
@@ -42,7 +42,7 @@ def one_line(result: subprocess.CompletedProcess, *words: str) -> None:
 @pytest.fixture
 def book(tmp_path, text) -> Path:
     path = tmp_path / "book"
-    path.write_bytes(text[:40_000])
+    path.write_bytes(text[:20_000])
     return path
 
 
@@ -75,7 +75,7 @@ def encode_from_terminal(data: bytes, *options: object) -> subprocess.CompletedP
 def test_a_read_error_midway_keeps_what_was_done(book, tmp_path):
     data, out = book.read_bytes(), tmp_path / "out"
     part = f"{out}.lmzip-part"
-    result = encode_from_terminal(data[:35_000], "-q", "-o", out)
+    result = encode_from_terminal(data[:17_500], "-q", "-o", out)
     one_line(result, "can't read it to its end: Input/output error", f"--resume goes on ({part} is kept)")
     assert names(tmp_path) == ["book", "out.lmzip-part", "out.lmzip-state"]
     assert call(*TOY, *ENCODE, "-", "-o", out, "--resume", input=data).returncode == 0
@@ -99,7 +99,7 @@ def test_the_output_folder_vanishes(book, tmp_path):
     ) as process:
         assert process.stdin
         assert process.stderr
-        process.stdin.write(book.read_bytes()[:20_000])
+        process.stdin.write(book.read_bytes()[:10_000])
         process.stdin.flush()
         while not names(folder) and process.poll() is None:
             time.sleep(0.02)
@@ -191,7 +191,7 @@ def test_files_may_not_grow(book, tmp_path):
     one_line(call(*limited, *TOY, *ENCODE, "-q", book, "-o", out), f"can't write {out}: File too large")
     assert names(tmp_path) == ["book"]
     data = book.read_bytes()
-    assert encode_from_terminal(data[:35_000], "-q", "-o", out).returncode == 1
+    assert encode_from_terminal(data[:17_500], "-q", "-o", out).returncode == 1
     resume = [*TOY, *ENCODE, "-q", "-", "-o", out, "--resume"]
     one_line(call(*limited, *resume, input=data), "File too large", "--resume goes on")
     assert names(tmp_path) == ["book", "out.lmzip-part", "out.lmzip-state"]
@@ -223,6 +223,7 @@ def test_a_full_disk(book, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is not heeded everywhere")
 def test_too_little_memory(text, tmp_path):
     """The real command in address spaces of every size: it says what is wrong, or it does its work."""

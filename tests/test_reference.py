@@ -1,8 +1,10 @@
 """A decoder without numpy, torch and numba, written from the documents, rebuilds the golden archives."""
 
 import importlib.util
+import io
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +12,40 @@ import pytest
 from reference_decoder import Refused, decode
 from reference_decoder.floats import f32
 from reference_decoder.samples import Samples
+from small import HEADERS
 
 from lmzip.codec import numeric
+from lmzip.progress import Watch
+from lmzip.sender import Sender
+from lmzip.session import Session
 
 HERE = Path(__file__).parent
 GOLDEN = sorted(HERE.glob("golden/*.lmz"))
-QUICK = {"empty.fast", "empty.default", "byte.default", "short.none", "short.fast"}
-QUICK |= {"colours.fast", "greys.fast", "stereo.fast", "voice.fast"}
+QUICK = {"empty.fast", "empty.default", "byte.default", "short.fast", "greys.fast", "stereo.fast"}
 
 
-def quick_ones():
-    """The smallest archives; the others take seconds to minutes."""
-    return [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in GOLDEN]
+def tiers():
+    """The smallest archives; those that take seconds; those that take minutes, for they hold a language model's work."""
+    for path in GOLDEN:
+        seconds = path.stem in QUICK | {"short.none", "text.independent", "text.continued"} or path.suffixes[0] == ".fast"
+        marks = () if path.stem in QUICK else [pytest.mark.slow] if seconds else [pytest.mark.slow, pytest.mark.long]
+        yield pytest.param(path, marks=marks, id=path.stem)
 
 
-@pytest.mark.parametrize("archive", quick_ones())
+@pytest.mark.parametrize("archive", list(tiers()))
 def test_golden_archives_decode_with_the_standard_library_alone(archive):
     decoder = [sys.executable, "-I", "-S", HERE.parent / "docs" / "reference_decoder", archive]
     done = subprocess.run(decoder, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == archive.with_name(archive.name.partition(".")[0]).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["model", "both"])
+def test_a_language_model_of_two_layers_is_the_codecs(kind, text):
+    """Small, for Python takes its time; the golden archives of presets with a language model are slow tests."""
+    sink = io.BytesIO()
+    Sender(sink, replace(HEADERS[kind], frame_size=128), b"", Watch(), session=Session()).run(io.BytesIO(text[:150]))
+    assert decode(sink.getvalue()) == text[:150]
 
 
 def test_every_damaged_byte_is_noticed():

@@ -82,11 +82,14 @@ def test_everywhere_between_segments(toy_predictor, text, tmp_path, independent)
 
 
 @pytest.mark.parametrize("parts", [{"model": 1}, {"experts": 1}, {"model": 1, "experts": 1}])
-def test_the_real_predictors(text, tmp_path, parts):
+def test_the_real_predictors(text, tmp_path, monkeypatch, parts):
+    """Within the first frame, between two, and within the second."""
+    monkeypatch.setattr("lmzip.frames.steps", lambda header: 32)
+    monkeypatch.setattr("lmzip.codec.receive.steps", lambda header: 32)
     model = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
     kinds = {"model": model, "experts": ExpertSettings(slots=512, contexts=0b1111)}
-    header = Header(segment=16, frame_size=8192, replay=1, **{name: kinds[name] for name in parts})
-    check_both_ways(text[:18_000], header, tmp_path, [4096, 8192, 12288])
+    header = Header(segment=16, frame_size=2048, replay=1, **{name: kinds[name] for name in parts})
+    check_both_ways(text[:4500], header, tmp_path, [512, 2048, 2560])
 
 
 def test_another_input_or_other_options_are_refused(toy_predictor, text, tmp_path):
@@ -203,8 +206,8 @@ def test_interrupted_while_resuming(toy_predictor, text, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
     """The input doesn't end before the signal comes, so the run can't be over."""
-    data, archive = text[:40_000], tmp_path / "x.lmz"
-    command = [*TOY, "encode", "-", "-o", str(archive), "--no-code", "--preset", "fast", "--frame-size", "16K"]
+    data, archive = text[:12_000], tmp_path / "x.lmz"
+    command = [*TOY, "encode", "-", "-o", str(archive), "--no-code", "--preset", "fast", "--frame-size", "8K"]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
     part = tmp_path / "x.lmz.lmzip-part"
 
@@ -268,6 +271,7 @@ def kill_often(command: list[str], result: Path, expected: bytes, count: int, ch
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "preset", "size", "checkpoint", "count"),
     [(TOY, "fast", 60_000, 0.2, 50), (REAL, "fast", 200_000, 1, 50), (REAL, "default", 200_000, 1, 5)],
@@ -341,8 +345,8 @@ def test_a_worker_goes_on_within_its_frame(toy_predictor, text, tmp_path, monkey
 def test_several_processes_keep_what_they_have_done(text, tmp_path):
     """Killed before every frame is whole: the main checkpoint misses some, those of the workers are taken up."""
     path, archive = tmp_path / "x", tmp_path / "x.lmz"
-    path.write_bytes((text * 4)[:240_000])
-    command = [*TOY, "encode", "-q", "-1", "--no-code", "--independent-frames", "--frame-size", "128K", str(path)]
+    path.write_bytes((text * 4)[:120_000])
+    command = [*TOY, "encode", "-q", "-1", "--no-code", "--independent-frames", "--frame-size", "64K", str(path)]
     state = tmp_path / "x.lmz.lmzip-state"
 
     def kept() -> list[bool]:

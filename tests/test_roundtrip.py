@@ -319,6 +319,7 @@ def test_beginnings_of_the_corpus(name, options, size):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @needs_corpus
 @pytest.mark.parametrize("name", NAMES)
 def test_whole_files_of_the_corpus(name):

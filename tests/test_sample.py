@@ -76,9 +76,9 @@ def test_cold_samples_say_what_is_likely(text):
     """Lower temperature, lower code length under the model itself; zero takes no chances at all."""
 
     def bits(temperature: float, seed: int = 1) -> float:
-        state = after(HEADERS["experts"], text[:8000])
+        state = after(HEADERS["experts"], text[:4000])
         said = sample(state, 200, seed, temperature)
-        judge = after(HEADERS["experts"], text[:8000]).encode(np.frombuffer(said, np.uint8))
+        judge = after(HEADERS["experts"], text[:4000]).encode(np.frombuffer(said, np.uint8))
         while not judge.done:
             judge.advance(64)
         return judge.nll / (1 << 20)

@@ -72,19 +72,23 @@ class Run:
     @property
     def pace(self) -> float:
         """Seconds a byte: the mean, without what only grows tables, loads or compiles."""
-        return self._split()[0]
+        bound = UNUSUAL * median(pace for pace, _ in self.paces)
+        usual = [(pace, count) for pace, count in self.paces if pace <= bound]
+        return sum(pace * count for pace, count in usual) / sum(count for _, count in usual)
 
     @property
     def growth(self) -> float:
         """Seconds beyond that: what it took to grow tables."""
-        return self._split()[1]
+        return sum(self._beyond()) - self.loaded
 
-    def _split(self) -> tuple[float, float]:
-        bound = UNUSUAL * median(pace for pace, _ in self.paces)
-        usual = [(pace, count) for pace, count in self.paces if pace <= bound]
-        mean = sum(pace * count for pace, count in usual) / sum(count for _, count in usual)
-        beyond = [(pace - mean) * count for pace, count in self.paces if pace > bound]
-        return mean, sum(seconds for seconds in beyond if seconds < LOADED)
+    @property
+    def loaded(self) -> float:
+        """Seconds that compiling took: what is not in memory the first time, and no part of any pace."""
+        return sum(seconds for seconds in self._beyond() if seconds >= LOADED)
+
+    def _beyond(self) -> list[float]:
+        mean, bound = self.pace, UNUSUAL * median(pace for pace, _ in self.paces)
+        return [(pace - mean) * count for pace, count in self.paces if pace > bound]
 
     @property
     def load(self) -> float:

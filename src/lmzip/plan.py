@@ -158,14 +158,18 @@ def make(
     sampling = Sampling(source, length, session, clock, seconds, timer)
     sample = sampling.sample(fast)
     estimates: dict[str, Estimate] = {}
+    drift: float | None = None
     for name, header in headers.items():
         charged = len(pack.code(header)) if code else 0
         if header.model is None or sample.stored == 1:
             cost = pace.assumed(header)
         elif _ruled_out(header, sample, session, budget, notes):
-            cost = pace.noted(header, session, notes) or pace.assumed(header)
+            cost = (pace.noted(header, session, notes) or pace.assumed(header)).times(sample.load)
         else:
             cost = pace.of(header, session, notes=notes)
+            if drift is None:
+                drift = sampling.drift(fast, pace.of(fast, session, notes=notes).experts)
+            cost = cost.times(drift)
             late = cost.seconds(length, header, session) > (budget or math.inf)
             gains = not code or MOST * sample.size(length) > charged - len(pack.code(fast))
             if sample.model is None and gains and not late:
@@ -198,7 +202,8 @@ def estimate(
 ) -> Estimate:
     """What `preset`, with the settings of `header`, makes of the file that `sample` is of.
 
-    cost: the header's pace; of the sample, where it has one. code: bytes of the decoder. begun: is the program up?
+    cost: the header's pace as things are now; the sample's own takes its place. code: bytes of the decoder. begun: is
+    the program up already?
     """
     length = sample.length
     frames = -(-length // header.frame_size)
@@ -209,7 +214,7 @@ def estimate(
         octaves = max(0.0, math.log2(max(learnt, 1) / relation.taken))
         octave = OCTAVE + MAX_OCTAVE * (preset == "max")
         transcript = min(transcript * max(1 - MOST, relation.bytes - octave * octaves), float(length))
-    now = _now(header, cost.times(sample.load), sample, begun)
+    now = _now(header, cost, sample, begun)
     return Estimate(
         preset=preset,
         archive=round(transcript + code + ENDS + frames * FRAME),

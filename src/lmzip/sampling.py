@@ -27,6 +27,7 @@ FULL, LEAST, LEAST_FEW = 5, 4, 12  # pieces that all experts code, at least; and
 FEW = sum(1 << context for context in (1, 2, 3, 5))  # contexts: orders 2 to 4, and the word
 FULL_TIME, FEW_TIME = 0.4, 0.3  # shares of the time for the two
 PART = 1 << 12  # bytes of a short file coded at once
+DRIFTED, MOST_DRIFT = 1 << 12, 8.0  # bytes that tell how fast the machine is now; bounds of that
 SCANNED = 1 << 22  # bytes that LZMA looks at
 MODELLED, MODEL_TIME = 12 << 10, 0.3  # bytes coded with the language model at most, and share of the time
 GROWTH = 0.92  # a text k times as long takes about k^GROWTH times the bits
@@ -121,7 +122,7 @@ class Sampling:
         began = self.timer()
         for piece in self.pieces:
             run.code(piece)
-            spent = self.timer() - began
+            spent = self.timer() - began - run.loaded
             if enough() or spent > 2 * time or (spent > time and len(run.lengths) >= least):
                 break
 
@@ -151,6 +152,12 @@ class Sampling:
             own = math.log(run.coded / run.lengths[early - 1]) / math.log(covered / early)
         exponent = COPIES * (self.copies(covered) - STATISTICS) + (1 - COPIES) * own + drift
         return min(1.0, max(0.4, exponent))
+
+    def drift(self, header: Header, noted: float) -> float:
+        """How many times slower than noted the machine is at present: other work, the cores and caches it shares."""
+        run = Run(self.session.of_worker().fresh(replace(header, prior=None)), self.clock)
+        run.code(pace.text()[:DRIFTED])
+        return min(MOST_DRIFT, max(1 / MOST_DRIFT, run.pace / noted)) if noted else 1.0
 
     def copies(self, covered: int) -> float:
         """The exponent by which the first pieces grow under LZMA when they are longer, up to the whole file."""

@@ -33,6 +33,7 @@ class Command:
     """A command, as its source describes it; of a group, `members` are its commands."""
 
     name: str
+    module: str
     path: Path
     about: str
     overview: str
@@ -43,9 +44,8 @@ class Command:
     def load(self) -> Any:
         """The module, imported."""
         if self.path.is_relative_to(COMMANDS):
-            parts = self.path.relative_to(COMMANDS).with_suffix("").parts
-            return importlib.import_module(".".join((__name__, "commands", *parts)))
-        spec = importlib.util.spec_from_file_location(f"{__name__}.commands.{self.name}", self.path)
+            return importlib.import_module(self.module)
+        spec = importlib.util.spec_from_file_location(self.module, self.path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -70,18 +70,19 @@ class Command:
         return parser
 
 
-def list_commands(folder: Path = COMMANDS) -> dict[str, Command]:
-    """The commands in a folder, in the order of the overview."""
+def list_commands(folder: Path = COMMANDS, package: str = f"{__name__}.commands") -> dict[str, Command]:
+    """The commands in a folder, in the order of the overview; `package`: under whose name they are imported."""
     members = []
     for path in sorted(folder.iterdir()):
+        module = f"{package}.{path.stem}"
         if path.suffix == ".py" and path.stem != "__init__":
-            members.append(_described(path.stem, path))
+            members.append(_described(path.stem, module, path))
         elif path.is_dir() and (path / "__init__.py").exists():
-            members.append(_described(path.name, path / "__init__.py", list_commands(path)))
+            members.append(_described(path.name, module, path / "__init__.py", list_commands(path, module)))
     return {one.name: one for one in sorted(members, key=lambda one: (one.order, one.name))}
 
 
-def _described(name: str, path: Path, members: Mapping[str, Command] | None = None) -> Command:
+def _described(name: str, module: str, path: Path, members: Mapping[str, Command] | None = None) -> Command:
     """A command by its source, which is read, not run."""
     tree = ast.parse(path.read_text("utf-8"))
     constants: dict[str, Any] = {}
@@ -91,7 +92,7 @@ def _described(name: str, path: Path, members: Mapping[str, Command] | None = No
                 constants[constant] = value
     about = (ast.get_docstring(tree) or "").partition("\n")[0]
     overview, examples = constants.get("OVERVIEW", ""), constants.get("EXAMPLES", "")
-    return Command(name, path, about, overview, examples, constants.get("ORDER", LAST), members or {})
+    return Command(name, module, path, about, overview, examples, constants.get("ORDER", LAST), members or {})
 
 
 def _new(name: str, about: str, examples: str, usage: str | None = None) -> argparse.ArgumentParser:

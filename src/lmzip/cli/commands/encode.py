@@ -71,13 +71,11 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
     for remark in remarks.on_encoding(args, options.header(session), output):
         console.say(remark)
     with reading(name) as file, writing(target, file, console) as opened, _restartable(opened, choice) as sink:
-        resume = args.resume
+        onto, resume = opened._replace(sink=sink), args.resume
         while True:
+            bar = console.bar(name, args.checkpoint)
             try:
-                bar = console.bar(name, args.checkpoint)
-                ledger, overlap = _code(
-                    file, opened._replace(sink=sink), options, session, console, bar, choice, resume
-                )
+                ledger, overlap = _code(file, onto, options, session, console, bar, choice, resume)
                 break
             except plan.TooSlow as slow:
                 choice, resume = slow.choice, False
@@ -88,6 +86,8 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
                 sink.truncate(0)
                 if opened.snapshot is not None:
                     checkpoint.remove(opened.snapshot)
+            finally:
+                bar.close()
         if args.verify:
             assert opened.output is not None
             with reading(str(opened.output.part)) as archive:
@@ -115,13 +115,10 @@ def _code(
     if choice is None:
         announce(console, session, header, total, source=file)
     bar.begin(total)
-    try:
-        code = pack.code(header) if options.code else b""
-        watch = choice.watch(bar) if choice is not None else bar
-        sender = Sender(opened.sink, header, code, watch, opened.snapshot, session=session)
-        return sender.run(source, resume), overlap
-    finally:
-        bar.close()
+    watch = choice.watch(bar) if choice is not None else bar
+    code = pack.code(header) if options.code else b""
+    sender = Sender(opened.sink, header, code, watch, opened.snapshot, session=session)
+    return sender.run(source, resume), overlap
 
 
 def _with(options: EncodeOptions, preset: str) -> EncodeOptions:
