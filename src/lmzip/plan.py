@@ -27,7 +27,7 @@ FRAME, ENDS = 38, 65  # bytes of container: for each frame, and of header and fo
 MODEL = Relation(0.9975, MODELLED, 0.0, 0.0)  # where the language model wasn't tried
 OCTAVE, MAX_OCTAVE = 0.0012, 0.0008  # of the size that it gains when the file doubles; that `max` gains beyond
 STORED = 5e-8  # seconds to store a byte
-MOST = 0.04  # that it gains at most: where its code takes more, it isn't tried
+MOST = 0.04  # that it gains at most
 HOPE = 4.0  # times the budget that a preset may take by pace.assumed to be measured at all
 
 
@@ -171,8 +171,7 @@ def make(
                 drift = sampling.drift(fast, pace.of(fast, session, notes=notes).experts)
             cost = cost.times(drift)
             late = cost.seconds(length, header, session) > (budget or math.inf)
-            gains = not code or MOST * sample.size(length) > charged - len(pack.code(fast))
-            if sample.model is None and gains and not late:
+            if sample.model is None and not late:  # its pace at present is wanted too, where it can't gain its code
                 sample = replace(sample, model=sampling.relation(fast, header, cost))
         estimates[name] = estimate(name, header, sample, cost, session, charged, begun=budget is not None)
     left = math.inf if budget is None else budget - (clock() - since)
