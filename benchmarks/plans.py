@@ -101,10 +101,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         times_ = [abs(_off(row, "seconds")) for row in these if row["seconds"] is not None]
         within = sum(abs(row["planned"] - row["bytes"]) <= row["error"] for row in these)
         lines.append(
-            f"\n{preset}, {len(these)} files: sizes off by {median(sizes):.1f} % (median), "
-            f"{mean(sizes):.1f} % (mean), "
-            f"{max(sizes):.1f} % at most; {sum(size <= 8 for size in sizes)} within 8 %, "
-            f"{within} within the error stated; "
+            f"\n{preset}, {len(these)} files: sizes off by {median(sizes):.1f} % (median), {mean(sizes):.1f} % (mean), "
+            f"{max(sizes):.1f} % at most, {sum(size <= 8 for size in sizes)} within 8 %, {within} as stated; "
             f"CPU seconds of {len(times_)} off by {median(times_):.0f} % (median), {max(times_):.0f} % at most, "
             f"{sum(one <= 25 for one in times_)} within 25 %"
         )

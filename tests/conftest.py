@@ -12,7 +12,7 @@ import pytest
 import toy
 import turns
 
-from lmzip import session
+from lmzip import pace, session
 from lmzip.codec import cache
 
 # Machines are slow and busy: no test fails for the time it takes.
@@ -31,9 +31,10 @@ SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
 
 
 @pytest.fixture
-def toy_predictor(monkeypatch):
-    """A predictor in pure Python in place of the codec's, where the codec is not the subject."""
-
+def toy_predictor(monkeypatch, tmp_path_factory):
+    """A predictor in pure Python in place of the codec's, where the codec is not the subject; its pace is forgotten."""
+    notes = pace.Notebook(tmp_path_factory.mktemp("pace") / "paces.json")
+    monkeypatch.setattr(pace, "notebook", lambda: notes)
     monkeypatch.setattr(session, "lockstep_class", lambda *_: toy.ToyLockstep)
 
 

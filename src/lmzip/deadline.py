@@ -10,27 +10,17 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from statistics import median
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from statistics import median_low
+from typing import Any, BinaryIO, NamedTuple
 
 from .pieces import Clock
 from .progress import Watch
 
-if TYPE_CHECKING:
-    from .plan import Choice
-
-STEPS, SHARE = 4, 0.05  # steps, of 4 KB each, or share of the budget after which a pace is believed
-RECENT = 64  # steps that tell the present pace
+STEPS = 5  # of 4 KB each, after which a pace is believed
+LEAST, SHARE = 3, 0.05  # or after fewer, if they took so much of the budget
+RECENT = 0.1  # of the budget: steps since then tell the present pace
 LATE = 1.1  # of the budget: expected ends beyond that are too late
 GAIN = 0.8  # a new beginning that is late as well must end so much earlier
-
-
-class TooSlow(Exception):
-    """No error: begin again with `choice`, whose preset is cheaper."""
-
-    def __init__(self, choice: Choice) -> None:
-        super().__init__(str(choice))
-        self.choice = choice
 
 
 class Task(NamedTuple):
@@ -43,10 +33,9 @@ class Task(NamedTuple):
 
 
 class Deadline(Watch):
-    """A Watch around another one that raises TooSlow.
+    """A Watch around another one that raises what `slower` makes of how many times longer things take than planned.
 
-    budget: seconds that may have gone by on `clock` since `since` when all is done. slower: the choice to begin again
-    with, by how many times longer things take than planned.
+    budget: seconds that may have gone by on `clock` since `since` when all is done.
     """
 
     def __init__(
@@ -55,7 +44,7 @@ class Deadline(Watch):
         task: Task,
         budget: float,
         since: float,
-        slower: Callable[[float], Choice],
+        slower: Callable[[float], Exception],
         clock: Clock,
     ) -> None:
         self.watch, self.task, self.budget, self.since, self.slower, self.clock = (
@@ -64,7 +53,7 @@ class Deadline(Watch):
         self.every = watch.every
         self.began: tuple[float, int] | None = None  # time and bytes, behind all that is loaded first
         self.last = (0.0, 0)
-        self.paces: deque[float] = deque(maxlen=RECENT)  # seconds a byte, from step to step
+        self.paces: deque[tuple[float, float]] = deque()  # when, seconds a byte: of the last steps
 
     def begin(self, total: int | None, done: int = 0) -> None:
         self.watch.begin(total, done)
@@ -73,19 +62,21 @@ class Deadline(Watch):
         self.watch.close()
 
     def step(self, done: int, bits: float, save: Callable[[], None] | None = None) -> None:
-        """So far, so good; else TooSlow is raised, before anything is saved for it."""
+        """So far, so good; else it is too slow, which is raised before anything is saved."""
         self.check(done)
         self.watch.step(done, bits, save)
 
     def check(self, done: int) -> None:
-        """Raises TooSlow if the end is expected too late and a new beginning gains."""
+        """Raises what `slower` makes if the end is expected too late and a new beginning gains."""
         now, task = self.clock(), self.task
         if self.began is None:
             self.began = self.last = now, done
         if done > self.last[1]:
-            self.paces.append((now - self.last[0]) / (done - self.last[1]))
+            self.paces.append((now, (now - self.last[0]) / (done - self.last[1])))
             self.last = now, done
-        believed = now - self.began[0] >= SHARE * self.budget and (self.paces or task.ahead)
+            while len(self.paces) > STEPS and self.paces[0][0] < now - RECENT * self.budget:
+                self.paces.popleft()
+        believed = now - self.began[0] >= SHARE * self.budget and (len(self.paces) >= LEAST or task.ahead)
         if done >= task.length or not (believed or len(self.paces) >= STEPS):
             return
         pace = self.pace(now, done)
@@ -93,13 +84,13 @@ class Deadline(Watch):
         times = max(1.0, pace * task.length / task.planned)
         again = now - self.since + task.cheapest * times
         if end > LATE * self.budget and (again <= self.budget or again < GAIN * end):
-            raise TooSlow(self.slower(times))
+            raise self.slower(times)
 
     def pace(self, now: float, done: int) -> float:
         """Seconds a byte: of late, but not of steps in which a table grew or a checkpoint was written."""
         if self.task.ahead and self.began is not None:
             return (now - self.began[0]) / (done - self.began[1] + self.task.ahead)
-        return median(self.paces)
+        return median_low(pace for _, pace in self.paces)
 
 
 class Held(io.RawIOBase):

@@ -11,16 +11,18 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import platform
 import time
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
+from . import session as sessions
 from .codec import cache
 from .codec.message import Header
 from .frames import is_incompressible
@@ -30,7 +32,7 @@ from .session import Session
 
 VERSION = 1  # of what is noted
 SHORT = 5.0  # seconds: work that the table below expects to take less is not measured
-SAMPLE, MODELLED = 24 << 10, 1 << 12  # bytes of text that paces are measured on, with the language model
+SAMPLE, MODELLED = 20 << 10, 3 << 10  # bytes of text that paces are measured on, with the language model
 GROUP = 256  # bytes of those timed at once
 FRAME, TABLE = 0.03, 1e-3  # seconds for the digests of a frame and of the state behind it; for a MB of tables
 SHARED = 0.7  # of the time of one thread that two take, at least
@@ -95,18 +97,19 @@ class Notebook:
     def read(self, key: str) -> Pace | None:
         """The pace that was noted under this key; None: none, or it can't be read."""
         try:
-            return Pace(*map(float, json.loads(self.path.read_text())[key]))
+            pace = Pace(*map(float, json.loads(self.path.read_text())[key]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        return pace if all(0 <= part < math.inf for part in astuple(pace)) else None
 
     def write(self, key: str, pace: Pace) -> None:
         """Note a pace; where that can't be done it is measured again."""
-        noted: dict[str, Any] = {}
+        noted = None
         with contextlib.suppress(OSError, ValueError):
             noted = json.loads(self.path.read_text())
         with contextlib.suppress(OSError):
             temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-            temporary.write_text(json.dumps({**noted, key: astuple(pace)}))
+            temporary.write_text(json.dumps((noted if isinstance(noted, dict) else {}) | {key: astuple(pace)}))
             os.replace(temporary, self.path)
 
 
@@ -129,16 +132,16 @@ def of(header: Header, session: Session, *, decoding: bool = False, notes: Noteb
     """The pace of work with this header, from the notebook, else measured: a second, and whatever has to be loaded."""
     if (pace := noted(header, session, notes, decoding)) is None:
         pace = measured(header, session, decoding=decoding)
-        (notes or notebook()).write(_key(header, session, decoding), pace)
+        (notes or notebook()).write(key(header, session, decoding), pace)
     return pace
 
 
 def noted(header: Header, session: Session, notes: Notebook | None = None, decoding: bool = False) -> Pace | None:
     """The pace of work with this header if it has been measured."""
-    return (notes or notebook()).read(_key(header, session, decoding))
+    return (notes or notebook()).read(key(header, session, decoding))
 
 
-def _key(header: Header, session: Session, decoding: bool) -> str:
+def key(header: Header, session: Session, decoding: bool) -> str:
     """All that decides on a pace, and nothing else."""
     prior = session.knowledge(header)
     plain = replace(
@@ -150,8 +153,6 @@ def _key(header: Header, session: Session, decoding: bool) -> str:
 
 
 def _kind(header: Header, session: Session) -> str:
-    from . import session as sessions  # start-up: tests put another class there
-
     kind = sessions.lockstep_class()
     return f"{kind.__module__}.{kind.__qualname__}"
 
@@ -176,13 +177,17 @@ def measured(header: Header, session: Session, *, decoding: bool = False, clock:
     new = session.lockstep if prior and prior.work else alone.fresh
     together = header.streams * header.segment
     data = data[: max(MODELLED, 32 * together) // together * together]
-    completed(new(header).encode(np.zeros(2 * together, np.uint8)))  # loads torch and kernels, which TORCH stands for
-    began = clock()
-    coding = new(header).encode(np.frombuffer(data, np.uint8))
+    frames = [np.zeros(2 * together, np.uint8), np.frombuffer(data, np.uint8)]
+    state = new(header)
+    first = completed(state.encode(frames[0]))  # loads torch and kernels, which TORCH stands for
     if decoding:
-        transcript = np.frombuffer(completed(coding).finish(), np.uint8)
-        coding = new(header).decode(transcript, len(data))
-        began = clock()
+        transcripts = [np.frombuffer(one.finish(), np.uint8) for one in (first, completed(state.encode(frames[1])))]
+        state = new(header)
+        completed(state.decode(transcripts[0], len(frames[0])))
+        coding = state.decode(transcripts[1], len(data))
+    else:
+        coding = state.encode(frames[1])
+    began = clock()
     paces, step = [], max(1, GROUP // together)
     while not coding.done:
         before, now = coding.position, clock()
@@ -196,6 +201,12 @@ def measured(header: Header, session: Session, *, decoding: bool = False, clock:
 def load(header: Header, session: Session) -> None:
     """Have the kernels of a header in memory, compiled if need be."""
     completed(session.fresh(replace(header, prior=None)).encode(np.zeros(256, np.uint8)))
+
+
+def assumed_seconds(header: Header, length: int, session: Session) -> float:
+    """Seconds before anything is measured, of length bytes."""
+    prior = session.knowledge(header)
+    return assumed(header, prior.work if prior else 0).seconds(length, header, session)
 
 
 def seconds(
@@ -212,10 +223,8 @@ def seconds(
     Work that is expected to be SHORT is not measured; else the pace is this machine's. `source`: of the bytes to be
     encoded; of a few of them the experts' pace is taken, as it differs with the data.
     """
-    prior = session.knowledge(header)
-    pace = assumed(header, prior.work if prior else 0)
-    if pace.seconds(length, header, session) < SHORT:
-        return pace.seconds(length, header, session)
+    if (short := assumed_seconds(header, length, session)) < SHORT:
+        return short
     pace = of(header, session, decoding=decoding, notes=notes)
     if source is not None and header.experts is not None:
         run = Run(session.of_worker().fresh(replace(header, model=None, prior=None)), time.perf_counter)

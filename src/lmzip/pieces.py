@@ -41,24 +41,30 @@ def _aligned(count: int) -> int:
     return count - count % ALIGNED
 
 
+def processor_time(clock: Clock) -> Clock:
+    """A clock of CPU time in place of one on the wall; any other is taken as it is."""
+    return time.process_time if clock is time.perf_counter else clock
+
+
 class Run:
     """A predictor through which data goes, and what that takes."""
 
     def __init__(self, state: Any, clock: Clock) -> None:
         together = state.header.streams * state.header.segment
         self.state, self.clock, self.step = state, clock, max(1, TIMED // together)
+        self.processor = processor_time(clock)
         self.lengths: list[float] = []  # bytes coded so far, after each call
         self.paces: list[tuple[float, int]] = []  # seconds a byte, and how many bytes
-        self.coded = self.wall = self.cpu = 0.0
+        self.coded = self.wall = self.cpu = 0.0  # seconds by the clock, and of CPU where that is a clock on the wall
 
     def code(self, data: bytes) -> None:
         """Code more data as a frame."""
         encoding = self.state.encode(np.frombuffer(data, np.uint8))
         while not encoding.done:
-            before, began, used = encoding.position, self.clock(), time.process_time()
+            before, began, used = encoding.position, self.clock(), self.processor()
             encoding.advance(self.step)
             spent = self.clock() - began
-            self.wall, self.cpu = self.wall + spent, self.cpu + time.process_time() - used
+            self.wall, self.cpu = self.wall + spent, self.cpu + self.processor() - used
             self.paces.append((spent / (encoding.position - before), encoding.position - before))
         self.coded += encoding.nll / (8 << NLL_BITS)
         self.lengths.append(self.coded)
@@ -66,19 +72,23 @@ class Run:
     @property
     def pace(self) -> float:
         """Seconds a byte: the mean, without what only grows tables, loads or compiles."""
-        return self._split()[0]
+        bound = UNUSUAL * median(pace for pace, _ in self.paces)
+        usual = [(pace, count) for pace, count in self.paces if pace <= bound]
+        return sum(pace * count for pace, count in usual) / sum(count for _, count in usual)
 
     @property
     def growth(self) -> float:
         """Seconds beyond that: what it took to grow tables."""
-        return self._split()[1]
+        return sum(self._beyond()) - self.loaded
 
-    def _split(self) -> tuple[float, float]:
-        bound = UNUSUAL * median(pace for pace, _ in self.paces)
-        usual = [(pace, count) for pace, count in self.paces if pace <= bound]
-        mean = sum(pace * count for pace, count in usual) / sum(count for _, count in usual)
-        beyond = [(pace - mean) * count for pace, count in self.paces if pace > bound]
-        return mean, sum(seconds for seconds in beyond if seconds < LOADED)
+    @property
+    def loaded(self) -> float:
+        """Seconds that compiling took: what is not in memory the first time, and no part of any pace."""
+        return sum(seconds for seconds in self._beyond() if seconds >= LOADED)
+
+    def _beyond(self) -> list[float]:
+        mean, bound = self.pace, UNUSUAL * median(pace for pace, _ in self.paces)
+        return [(pace - mean) * count for pace, count in self.paces if pace > bound]
 
     @property
     def load(self) -> float:

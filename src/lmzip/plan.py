@@ -8,6 +8,7 @@ How far off that is: benchmarks/results/plans-zen3.json and dev/LOG.md.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 from . import deadline, limits, pace, pack, presets
 from .codec.message import Header
 from .options import EncodeOptions
-from .pieces import Clock
+from .pieces import Clock, processor_time
 from .progress import Watch
 from .sampling import MODELLED, USUAL, Relation, Sample, Sampling
 from .session import Session
@@ -25,7 +26,8 @@ SHARE = 0.1  # of the budget that the plan itself may take
 FRAME, ENDS = 38, 65  # bytes of container: for each frame, and of header and footer, about
 MODEL = Relation(0.9975, MODELLED, 0.0, 0.0)  # where the language model wasn't tried
 OCTAVE, MAX_OCTAVE = 0.0012, 0.0008  # of the size that it gains when the file doubles; that `max` gains beyond
-MOST = 0.04  # that it gains at most: where its code takes more, it isn't tried
+STORED = 5e-8  # seconds to store a byte
+MOST = 0.04  # that it gains at most
 HOPE = 4.0  # times the budget that a preset may take by pace.assumed to be measured at all
 
 
@@ -75,18 +77,18 @@ class Choice:
         return {name: one for name, one in self.estimates.items() if one.seconds < self.estimate.seconds}
 
     def watch(self, watch: Watch) -> Watch:
-        """Around `watch`: raises deadline.TooSlow when the budget won't be kept and a cheaper preset would keep it."""
+        """Around `watch`: raises TooSlow when the budget won't be kept and a cheaper preset would keep it."""
         if not self.cheaper or not self.sample.length:
             return watch
         cheapest = min(one.seconds for one in self.cheaper.values())
         task = deadline.Task(self.sample.length, self.ahead, self.estimate.seconds, cheapest)
         return deadline.Deadline(watch, task, self.budget, self.since, self.slower, self.clock)
 
-    def slower(self, times: float) -> Choice:
-        """The best of the cheaper presets where everything takes so many times as long as was planned."""
+    def slower(self, times: float) -> TooSlow:
+        """What leads to the best of the cheaper presets where everything takes so many times as long as was planned."""
         left = self.budget - (self.clock() - self.since)
         estimates = {name: replace(one, seconds=one.seconds * times) for name, one in self.cheaper.items()}
-        return replace(self, estimates=estimates, preset=best(estimates, left).preset, again=True)
+        return TooSlow(replace(self, estimates=estimates, preset=best(estimates, left).preset, again=True))
 
     def table(self, name: str) -> str:
         """The estimates as text."""
@@ -105,6 +107,14 @@ class Choice:
         """The estimates for `lmzip plan --json`: bytes, bytes, seconds, bytes."""
         rows = {name: {k: v for k, v in asdict(one).items() if k != "preset"} for name, one in self.estimates.items()}
         return {"original": self.sample.length, "sampled": self.sample.taken, "presets": rows}
+
+
+class TooSlow(Exception):
+    """No error: begin again with `choice`, whose preset is cheaper."""
+
+    def __init__(self, choice: Choice) -> None:
+        super().__init__(str(choice))
+        self.choice = choice
 
 
 def headers(options: EncodeOptions) -> dict[str, Header]:
@@ -144,20 +154,24 @@ def make(
     """
     since, fast = clock(), headers["fast"]
     seconds = USUAL if budget is None else min(USUAL, SHARE * budget)
-    sampling = Sampling(source, length, session, clock, seconds)
+    timer = processor_time(clock) if budget is None else clock
+    sampling = Sampling(source, length, session, clock, seconds, timer)
     sample = sampling.sample(fast)
     estimates: dict[str, Estimate] = {}
+    drift: float | None = None
     for name, header in headers.items():
         charged = len(pack.code(header)) if code else 0
         if header.model is None or sample.stored == 1:
             cost = pace.assumed(header)
         elif _ruled_out(header, sample, session, budget, notes):
-            cost = pace.noted(header, session, notes) or pace.assumed(header)
+            cost = (pace.noted(header, session, notes) or pace.assumed(header)).times(sample.load)
         else:
             cost = pace.of(header, session, notes=notes)
+            if drift is None:
+                drift = sampling.drift(fast, pace.of(fast, session, notes=notes).experts)
+            cost = cost.times(drift)
             late = cost.seconds(length, header, session) > (budget or math.inf)
-            gains = not code or MOST * sample.size(length) > charged - len(pack.code(fast))
-            if sample.model is None and gains and not late:
+            if sample.model is None and not late:  # its pace at present is wanted too, where it can't gain its code
                 sample = replace(sample, model=sampling.relation(fast, header, cost))
         estimates[name] = estimate(name, header, sample, cost, session, charged, begun=budget is not None)
     left = math.inf if budget is None else budget - (clock() - since)
@@ -187,7 +201,8 @@ def estimate(
 ) -> Estimate:
     """What `preset`, with the settings of `header`, makes of the file that `sample` is of.
 
-    cost: the header's pace; of the sample, where it has one. code: bytes of the decoder. begun: is the program up?
+    cost: the header's pace as things are now; the sample's own takes its place. code: bytes of the decoder. begun: is
+    the program up already?
     """
     length = sample.length
     frames = -(-length // header.frame_size)
@@ -198,12 +213,12 @@ def estimate(
         octaves = max(0.0, math.log2(max(learnt, 1) / relation.taken))
         octave = OCTAVE + MAX_OCTAVE * (preset == "max")
         transcript = min(transcript * max(1 - MOST, relation.bytes - octave * octaves), float(length))
-    now = _now(header, cost.times(sample.load), sample, begun)
+    now = _now(header, cost, sample, begun)
     return Estimate(
         preset=preset,
         archive=round(transcript + code + ENDS + frames * FRAME),
         error=round(transcript * sample.error(learnt)),
-        seconds=now.seconds(round(length * (1 - sample.stored)), header, session),
+        seconds=now.seconds(round(length * (1 - sample.stored)), header, session) + STORED * length * sample.stored,
         memory=_processes(header, length, session) * limits.Cost(header).memory(learnt),
     )
 
@@ -214,6 +229,6 @@ def _now(header: Header, cost: pace.Pace, sample: Sample, begun: bool) -> pace.P
     if header.model is not None and sample.model is not None:  # the other presets' models in proportion
         model = sample.model.seconds * (cost.model / sample.model.noted if sample.model.noted else 1.0)
     if begun:
-        start -= pace.START + pace.TORCH * (header.model is not None and sample.model is not None)
+        start -= pace.START + pace.TORCH * (header.model is not None and "torch" in sys.modules)
     experts = sample.pace or cost.experts
     return pace.Pace(max(0.0, start), experts, model, cost.frame, sample.table or cost.table)

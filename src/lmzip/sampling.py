@@ -26,10 +26,13 @@ USUAL = 5.0  # seconds that a sample takes
 FULL, LEAST, LEAST_FEW = 5, 4, 12  # pieces that all experts code, at least; and that the few do
 FEW = sum(1 << context for context in (1, 2, 3, 5))  # contexts: orders 2 to 4, and the word
 FULL_TIME, FEW_TIME = 0.4, 0.3  # shares of the time for the two
+PART = 1 << 12  # bytes of a short file coded at once
+DRIFTED, MOST_DRIFT = 1 << 12, 8.0  # bytes that tell how fast the machine is now; bounds of that
 SCANNED = 1 << 22  # bytes that LZMA looks at
-MODELLED = 12 << 10  # bytes coded with the language model
+MODELLED, MODEL_TIME = 12 << 10, 0.3  # bytes coded with the language model at most, and share of the time
 GROWTH = 0.92  # a text k times as long takes about k^GROWTH times the bits
 COPIES, STATISTICS = 0.7, 0.065  # weight of LZMA's exponent beside that of the few, and what statistics gain beyond
+OFF_WHOLE, OFF = 0.01, 0.08  # error of sizes that is to be expected where all is coded, where pieces are
 DAMPED = 0.6  # what the few lack beside all grows on by so much of what it did
 
 
@@ -78,41 +81,48 @@ class Sample:
     def error(self, length: int) -> float:
         """The share by which that may be wrong: more where the sample was a small part of it."""
         away = abs(math.log(max(length, 1) / self.taken)) if self.taken and self.stored < 1 else 0.0
-        return 0.01 + (0.04 + 0.04 * away if away or not self.is_whole else 0.0)
+        return OFF_WHOLE if self.is_whole and not away else OFF + 0.04 * away
 
 
 class Sampling:
-    """What coding pieces of a source shows, in about `seconds` by the clock."""
+    """What coding pieces of a source shows, in about `seconds` by `timer`; paces are by `clock`."""
 
-    def __init__(self, source: BinaryIO, length: int, session: Session, clock: Clock, seconds: float) -> None:
+    def __init__(
+        self, source: BinaryIO, length: int, session: Session, clock: Clock, seconds: float, timer: Clock
+    ) -> None:
         self.source, self.length, self.session, self.clock, self.seconds = source, length, session, clock, seconds
+        self.timer = timer
         small = int(FULL_TIME * seconds / pace.assumed(presets.header("fast")).experts)
         self.pieces = pieces(source, length, min(PIECE, small // FULL), min(WHOLE, small))
+        self.is_spread = len(self.pieces) > 1
+        self.noise = [is_incompressible(np.frombuffer(piece, np.uint8)) for piece in self.pieces]
+        if not self.is_spread:  # all of the file, in parts, as it may take longer than there is time for
+            self.pieces = [piece[start : start + PART] for piece in self.pieces for start in range(0, length, PART)]
 
     def sample(self, header: Header) -> Sample:
         """Code pieces with the settings of `fast`, as many as there is time for."""
-        noise = [is_incompressible(np.frombuffer(piece, np.uint8)) for piece in self.pieces]
-        if all(noise):
+        if all(self.noise):
             return Sample(self.length, self.length, float(self.length), 1.0, stored=1.0)
         pace.load(header, self.session)
         full, time = Run(self.session.lockstep(header), self.clock), FULL_TIME * self.seconds
-        self._code(full, time, LEAST, lambda: len(full.lengths) >= FULL and not full.is_sampled)
-        stored = sum(noise) / len(noise) if self.length > header.frame_size else 0.0  # a frame is coded as a whole
+        self._code(full, time, LEAST, lambda: self.is_spread and len(full.lengths) >= FULL and not full.is_sampled)
+        in_frames = self.length > header.frame_size  # each of which is stored or coded as a whole
+        stored = sum(self.noise) / len(self.noise) if in_frames else 0.0
         known = Sample(self.length, self._taken(len(full.lengths)), full.coded, stored=stored)
         table = full.growth / max(1.0, pace.tables(header, known.taken))
         known = replace(known, pace=full.pace, table=table, load=full.load)
         if known.is_whole:
             return known
         if full.is_sampled:
-            return replace(known, exponent=min(1.0, self.copies() - STATISTICS / 2))
+            return replace(known, exponent=min(1.0, self.copies(len(full.lengths)) - STATISTICS / 2))
         return self._extended(known, full, header)
 
     def _code(self, run: Run, time: float, least: int, enough: Callable[[], bool] = bool) -> None:
         """Code pieces until time is up or `enough`; `least` of them if they don't take more than twice that."""
-        began = self.clock()
+        began = self.timer()
         for piece in self.pieces:
             run.code(piece)
-            spent = self.clock() - began
+            spent = self.timer() - began - run.loaded
             if enough() or spent > 2 * time or (spent > time and len(run.lengths) >= least):
                 break
 
@@ -123,23 +133,37 @@ class Sampling:
         """The sample, as if all experts had coded what the few do."""
         settings = ExpertSettings(contexts=FEW)
         state = self.session.lockstep(replace(header, experts=settings))
-        few, both = Run(state, self.clock), len(full.lengths)
-        self._code(few, FEW_TIME * self.seconds, max(both, LEAST_FEW))
-        covered, drift = len(few.lengths), 0.0
+        few = Run(state, self.clock)
+        self._code(few, FEW_TIME * self.seconds, max(len(full.lengths), LEAST_FEW))
+        both, covered, drift = len(full.lengths), len(few.lengths), 0.0
+        if covered <= both:
+            return replace(known, exponent=self._exponent(full))
         if both >= 4:
             shares = [full.lengths[count - 1] / few.lengths[count - 1] for count in (both // 2, both)]
             drift = DAMPED * min(0.0, math.log(shares[1] / shares[0]) / math.log(both / (both // 2)))
         coded = few.coded * full.coded / few.lengths[both - 1] * (covered / both) ** drift
-        early = max(1, covered // 4)
-        own = math.log(few.coded / few.lengths[early - 1]) / math.log(covered / early)
-        exponent = COPIES * (self.copies() - STATISTICS) + (1 - COPIES) * own + drift
-        return replace(known, taken=self._taken(covered), coded=coded, exponent=min(1.0, max(0.4, exponent)))
+        return replace(known, taken=self._taken(covered), coded=coded, exponent=self._exponent(few, drift))
 
-    def copies(self) -> float:
-        """The exponent by which the pieces grow under LZMA when they are longer, up to the whole file."""
+    def _exponent(self, run: Run, drift: float = 0.0) -> float:
+        """The exponent by which the file grows beyond what a run has coded."""
+        covered, own = len(run.lengths), GROWTH
+        if covered > 1:
+            early = max(1, covered // 4)
+            own = math.log(run.coded / run.lengths[early - 1]) / math.log(covered / early)
+        exponent = COPIES * (self.copies(covered) - STATISTICS) + (1 - COPIES) * own + drift
+        return min(1.0, max(0.4, exponent))
+
+    def drift(self, header: Header, noted: float) -> float:
+        """How many times slower than noted the machine is at present: other work, the cores and caches it shares."""
+        run = Run(self.session.of_worker().fresh(replace(header, prior=None)), self.clock)
+        run.code(pace.text()[:DRIFTED])
+        return min(MOST_DRIFT, max(1 / MOST_DRIFT, run.pace / noted)) if noted else 1.0
+
+    def copies(self, covered: int) -> float:
+        """The exponent by which the first pieces grow under LZMA when they are longer, up to the whole file."""
         scanned = int(SCANNED * min(1.0, self.seconds / USUAL))
         longer = pieces(self.source, self.length, scanned // PIECES, scanned)
-        short, long = (b"".join(parts) for parts in (self.pieces, longer))
+        short, long = b"".join(self.pieces[:covered]), b"".join(longer)
         if len(long) < 1.05 * len(short):
             return GROWTH + STATISTICS
         try:
@@ -151,9 +175,11 @@ class Sampling:
         return math.log(sizes[1] / sizes[0]) / math.log(len(long) / len(short))
 
     def relation(self, fast: Header, header: Header, cost: pace.Pace) -> Relation:
-        """Code a bit with the language model too."""
-        most = min(MODELLED, 2 * len(self.pieces[0])) // 2
-        data = self.pieces[0][:most] + self.pieces[-1][-most:]
+        """Code a bit with the language model too: of the file's beginning and of another piece."""
+        most = int(MODEL_TIME * self.seconds / (cost.model + 2 * cost.experts)) if cost.model else MODELLED
+        data = b"".join(self.pieces[:1] + self.pieces[-1:]) if len(self.pieces) > 1 else self.pieces[0]
+        half = max(1, min(MODELLED, max(1 << 10, most), len(data)) // 2)
+        data = data[:half] + data[len(data) - half :]
         alone, both = (Run(self.session.lockstep(one), self.clock) for one in (fast, header))
         alone.code(data)
         both.code(data)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ... import checkpoint, pack, plan
-from ...deadline import TooSlow, held
+from ... import checkpoint, pack, plan, presets
+from ...deadline import held
 from ...errors import UsageError
 from ...files import SUFFIX, Output
 from ...ledger import Ledger
@@ -80,10 +80,10 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
             try:
                 ledger, overlap = _code(file, onto, options, session, console, bar, choice, resume)
                 break
-            except TooSlow as slow:
+            except plan.TooSlow as slow:
                 choice, resume = slow.choice, False
                 console.say(str(choice))
-                options = replace(options, preset=choice.preset)
+                options = _with(options, choice.preset)
                 file.seek(0)
                 sink.seek(0)
                 sink.truncate(0)
@@ -111,7 +111,7 @@ def _code(
     choice: plan.Choice | None,
     resume: bool,
 ) -> tuple[Ledger, Overlap | None]:
-    """The archive, and what of the file a prior knew. Raises TooSlow where a choice by time turns out too slow."""
+    """The archive, and what of the file a prior knew. Raises plan.TooSlow where a choice by time turns out too slow."""
     header, total, source, overlap = options.header(session), file.size(), file, None
     knowledge = session.knowledge(header)
     if knowledge is not None and (fingerprint := knowledge.fingerprint()) is not None:
@@ -128,9 +128,17 @@ def _code(
     return sender.run(source, resume), overlap
 
 
+def _with(options: EncodeOptions, preset: str) -> EncodeOptions:
+    """The options with a preset that was chosen; a seed is for those that have a language model."""
+    has_model = presets.PRESETS[preset][0] != "none"
+    return replace(options, preset=preset, seed=options.seed if has_model else None)
+
+
 def _restartable(opened: Opened, choice: plan.Choice | None) -> AbstractContextManager[BinaryIO]:
     """The sink, which can be taken back to its beginning if there is a choice that may turn out too slow."""
-    return held(opened.sink) if choice is not None and opened.output is None else nullcontext(opened.sink)
+    if choice is None or (opened.output is not None and not opened.output.direct):
+        return nullcontext(opened.sink)
+    return held(opened.sink)
 
 
 def _report(console: Console, ledger: Ledger, overlap: Any) -> None:
@@ -165,10 +173,10 @@ def _options(
         if args.resume and (begun := Output.begun(Path(target.name))):
             for preset, header in headers.items():
                 if begun.startswith(header.pack()):
-                    return replace(options, preset=preset), None
+                    return _with(options, preset), None
         if (length := source.size()) is None:
             console.say("auto: nobody knows how much a pipe will bring, so the preset is fast")
-            return replace(options, preset="fast"), None
+            return _with(options, "fast"), None
         choice = plan.make(source, length, session, headers, code=options.code, budget=args.time or plan.BUDGET)
     console.say(str(choice))
-    return replace(options, preset=choice.preset), choice
+    return _with(options, choice.preset), choice
