@@ -7,12 +7,13 @@ they were made with. torch and numba are loaded when the first predictor is made
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from . import pack, released
+from . import compilation, pack, released
 from .codec.message import VERSION, Header
 from .errors import ArchiveError, LimitError, PriorError, UsageError
 from .ledger import Charges, PriorCost
@@ -32,15 +33,22 @@ class Session:
 
     threads: for the arithmetic of a frame, or processes where frames are independent. device: "cpu" or "cuda", where
     matrix products are computed. prior_path: folders and files, as in $PATH, where priors are looked for first.
+    notice: is told before kernels are compiled, in this process only.
     """
 
-    def __init__(self, threads: int = 1, device: str = "cpu", prior_path: str = "") -> None:
+    def __init__(
+        self,
+        threads: int = 1,
+        device: str = "cpu",
+        prior_path: str = "",
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
         """Raises UsageError for numbers of threads and devices that there aren't."""
         if type(threads) is not int or threads < 1:
             raise UsageError(f"--threads is a number from 1 on, not {threads!r}")
         if device not in DEVICES:
             raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
-        self.threads, self.device, self.prior_path = threads, device, prior_path
+        self.threads, self.device, self.prior_path, self.notice = threads, device, prior_path, notice
         self._priors: dict[bytes, Knowledge] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -104,6 +112,8 @@ class Session:
         UsageError where NUMBA_DISABLE_JIT is set.
         """
         prior = self.knowledge(header)
+        if self.notice is not None:
+            compilation.announce(self.notice)
         try:
             return self.fresh(header) if prior is None else prior.lockstep(header, self)
         except PriorError:
