@@ -54,8 +54,8 @@ def count() -> int:
 
 
 def are_there(header: Header) -> bool:
-    """Are the large kernels of this header's own predictor compiled already? Loads numba."""
+    """Are the large kernels there already by which a predictor of our own begins under this header? Loads numba."""
     from .codec.cache import kernel_folder  # start-up: loads numba
 
-    kinds = ["learner.train"] * (header.model is not None) + ["experts._code_segment"] * (header.experts is not None)
-    return all(any(Path(kernel_folder()).rglob(f"{kind}-*.nbi")) for kind in kinds)
+    kind = "learner.train" if header.model is not None else "experts._code_segment"
+    return header.prior is not None or any(Path(kernel_folder()).rglob(f"{kind}-*.nbi"))

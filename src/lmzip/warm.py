@@ -21,6 +21,8 @@ from . import compilation, pool
 from .codec.message import Header
 from .codec.settings import ExpertSettings, ModelSettings
 from .predictor import completed
+from .pretrained.table import FILE, byte_letters
+from .pretrained.tensors import SINGLE
 from .session import Session
 
 TEXT = b"Kernels that numba compiles for this machine, once; kernels that numba compiles for this machine. " * 6
@@ -153,9 +155,7 @@ def _tiny(session: Session, family: str, experts: ExpertSettings | None) -> Any:
 
 
 def _write_model(folder: Path, family: str) -> None:
-    from .pretrained.table import FILE, byte_letters
-    from .pretrained.tensors import SINGLE
-
+    shapes: dict[str, tuple[int, ...]]
     if family == "gpt2":
         config: dict[str, Any] = {"n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 32, "n_inner": 8}
         shapes = {
