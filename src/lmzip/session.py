@@ -7,6 +7,7 @@ they were made with. torch and numba are loaded when the first predictor is made
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -112,8 +113,6 @@ class Session:
         UsageError where NUMBA_DISABLE_JIT is set.
         """
         prior = self.knowledge(header)
-        if self.notice is not None:
-            compilation.announce(self.notice)
         try:
             return self.fresh(header) if prior is None else prior.lockstep(header, self)
         except PriorError:
@@ -137,6 +136,7 @@ class Session:
         older = header.format_version != VERSION
         two_threads = not older and self.threads > 1 and header.model is not None and header.experts is not None
         kind = released.part(header.format_version, "cache").load_lockstep() if older else lockstep_class(two_threads)
+        self.announce()
         options = {}
         if header.model is not None:
             self.load_torch(max(1, self.threads - two_threads) if _is_large(header) else 1)
@@ -145,6 +145,11 @@ class Session:
         state = kind(header, **options)
         leave_room(ROOM)
         return state
+
+    def announce(self) -> None:
+        """Once numba is loaded, before anything is compiled: whoever is to be told of that will be."""
+        if self.notice is not None and "numba" in sys.modules:
+            compilation.announce(self.notice)
 
     def load_torch(self, threads: int) -> None:
         """Load torch, which then computes with so many threads. Raises MemoryError where addresses don't suffice."""

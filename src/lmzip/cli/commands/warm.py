@@ -16,7 +16,7 @@ ORDER = 125
 OVERVIEW = "compile everything beforehand     lmzip warm"
 EXAMPLES = """\
 examples:
-  lmzip warm                                  one to three minutes, about half of it with two processors
+  lmzip warm                                  three minutes of a processor, shared by two if there are
   RUN XDG_CACHE_HOME=/cache lmzip warm        in the Dockerfile of a container, with the same variable later
 
 Without it kernels are compiled when they are first needed: some for text, others for images and audio, for decoding,
