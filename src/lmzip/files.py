@@ -215,19 +215,18 @@ def _is_special(path: Path) -> bool:
 
 
 def check_folder(path: Path, need: int = 0) -> None:
-    """Can a file of `need` bytes be made under this name, as far as its folder goes?
-
-    Raises FileError, from a NotADirectoryError, a PermissionError or what else the system says.
-    """
-    folder = path.parent
+    """Can a file of `need` bytes be made under this name, as far as its folder goes? Raises FileError."""
+    folder, number = path.parent, 0
     try:
         if not stat.S_ISDIR(os.stat(folder).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            number = errno.ENOTDIR
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            number = errno.EACCES
         free = shutil.disk_usage(folder).free if need else 0
     except OSError as error:
         raise system_error(error, f"can't write {path}") from error
+    if number:
+        raise system_error(OSError(number, os.strerror(number)), f"can't write {path}")
     if free < need:
         raise FileError(
             f"{path} may take {need:,} bytes, and {free:,} are free there; free some, or choose another place with -o"

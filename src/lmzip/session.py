@@ -7,12 +7,14 @@ they were made with. torch and numba are loaded when the first predictor is made
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from . import pack, released
+from . import compilation, pack, released
 from .codec.message import VERSION, Header
 from .errors import ArchiveError, LimitError, PriorError, UsageError
 from .ledger import Charges, PriorCost
@@ -32,15 +34,22 @@ class Session:
 
     threads: for the arithmetic of a frame, or processes where frames are independent. device: "cpu" or "cuda", where
     matrix products are computed. prior_path: folders and files, as in $PATH, where priors are looked for first.
+    notice: is told before kernels are compiled, in this process only.
     """
 
-    def __init__(self, threads: int = 1, device: str = "cpu", prior_path: str = "") -> None:
+    def __init__(
+        self,
+        threads: int = 1,
+        device: str = "cpu",
+        prior_path: str = "",
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
         """Raises UsageError for numbers of threads and devices that there aren't."""
         if type(threads) is not int or threads < 1:
             raise UsageError(f"--threads is a number from 1 on, not {threads!r}")
         if device not in DEVICES:
             raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
-        self.threads, self.device, self.prior_path = threads, device, prior_path
+        self.threads, self.device, self.prior_path, self.notice = threads, device, prior_path, notice
         self._priors: dict[bytes, Knowledge] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -127,6 +136,7 @@ class Session:
         older = header.format_version != VERSION
         two_threads = not older and self.threads > 1 and header.model is not None and header.experts is not None
         kind = released.part(header.format_version, "cache").load_lockstep() if older else lockstep_class(two_threads)
+        self.announce()
         options = {}
         if header.model is not None:
             self.load_torch(max(1, self.threads - two_threads) if _is_large(header) else 1)
@@ -135,6 +145,11 @@ class Session:
         state = kind(header, **options)
         leave_room(ROOM)
         return state
+
+    def announce(self) -> None:
+        """Once numba is loaded, before anything is compiled: whoever is to be told of that will be."""
+        if self.notice is not None and "numba" in sys.modules:
+            compilation.announce(self.notice)
 
     def load_torch(self, threads: int) -> None:
         """Load torch, which then computes with so many threads. Raises MemoryError where addresses don't suffice."""

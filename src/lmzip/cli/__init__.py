@@ -126,7 +126,8 @@ exit status: 0 all went well; 1 an error; 2 wrong usage; 130 interrupted by Ctrl
 141 whoever read the output closed it early. Of several files all are tried, and the highest status counts.
 
 environment:
-  XDG_CACHE_HOME    compiled code is kept in its folder lmzip (default ~/.cache); the first run fills it, a minute or so
+  XDG_CACHE_HOME    compiled code is kept in its folder lmzip (default ~/.cache); the first run fills it, a minute or
+                    so, or lmzip warm, with all there is
   LMZIP_PRIOR_PATH  where priors are looked for, after --prior-path; then the package, and priors in that folder lmzip
   TMPDIR            where that goes if the cache can't be written
 

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..options import ADAPTS, BITS, DecodeOptions, EncodeOptions
 from ..progress import CHECKPOINT_SECONDS
 from ..session import DEVICES, Session
+from .console import Console
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 THOUSANDS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -181,10 +182,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 # What they come to
 
 
-def session(args: argparse.Namespace) -> Session:
-    """Of a command's options, as far as it has them."""
+def session(args: argparse.Namespace, console: Console) -> Session:
+    """Of a command's options, as far as it has them; the console tells of kernels that are compiled."""
     threads = getattr(args, "threads", 1) or os.cpu_count() or 1
-    return Session(threads, getattr(args, "device", "cpu"), getattr(args, "prior_path", ""))
+    return Session(threads, getattr(args, "device", "cpu"), getattr(args, "prior_path", ""), console.say)
 
 
 def encode_options(args: argparse.Namespace, **changes: Any) -> EncodeOptions:

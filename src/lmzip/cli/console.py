@@ -33,7 +33,10 @@ class Console:
     def say(self, text: str) -> None:
         """A remark."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            if "tqdm" in sys.modules:  # above a bar, if there is one
+                sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+            else:
+                print(text, file=sys.stderr)
 
     def show(self, text: str) -> None:
         """A result."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import pace
+from .. import compilation, pace
 from ..codec.message import Header
 from ..errors import ArchiveError, FileError, ResumeError, UsageError, system_error
 from ..files import Input, Output, Sparse
@@ -179,6 +179,8 @@ def announce(
         console.say(f"this takes up to {memory}, and about {time:.0f} s per MB")
     elif time > LONG or console.verbose:
         console.say(f"this takes about {readable_time(time)} and up to {memory}")
+    if processes > 1 and not compilation.are_there(header):  # the processes will compile them, and say nothing
+        console.say(compilation.NOTICE)
 
 
 def decode_to(

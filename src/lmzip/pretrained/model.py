@@ -151,6 +151,7 @@ class Pretrained:
         from ..codec.cache import load_lockstep  # start-up: what follows loads numba
 
         load_lockstep()  # looks at numba's settings
+        session.announce()
         session.load_torch(session.threads)
         from .lockstep import PretrainedLockstep  # start-up: loads numba
 

@@ -86,7 +86,7 @@ def pack(state: Any, fresh: Any) -> dict[str, np.ndarray]:
 
 def restore(state: Any, packed: dict[str, np.ndarray]) -> None:
     """Bring a fresh predictor to where a prior begins. Raises ValueError, also in the midst of it."""
-    packed = dict(packed)
+    packed = {name: _read_only(array) for name, array in packed.items()}
     position = packed.pop("position")
     if position.shape != (1,) or position.dtype != np.int64 or not 0 <= position[0] < 1 << 62:
         raise ValueError("its position makes no sense")
@@ -351,6 +351,13 @@ def _bits(packed: np.ndarray, count: int, name: str) -> np.ndarray:
     """bool[count]."""
     _expect(packed, (-(-count // 8),), np.dtype(np.uint8), name)
     return np.unpackbits(packed, count=count).view(bool)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """A view that can't be written to, as some arrays of a file are anyhow: kernels are compiled for one kind."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _expect(array: np.ndarray, shape: tuple[int, ...], kind: np.dtype, name: str) -> None:

@@ -70,7 +70,7 @@ def decode(args: argparse.Namespace, console: Console, name: str, output: str) -
         if args.resume:
             raise UsageError("what the archive's own code has begun can't be resumed; leave --resume out")
         return run_embedded(args.run_embedded, console, name, target)
-    session, limits = arguments.session(args), arguments.decode_options(args).limits
+    session, limits = arguments.session(args, console), arguments.decode_options(args).limits
     with reading(name) as source:
         if args.keep_going:
             check_rest(source, target)

@@ -68,7 +68,7 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
     """The file `name` into the archive `output`. Raises UsageError, PriorError, and as Sender.run."""
     if args.verify and output == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
-    session = arguments.session(args)
+    session = arguments.session(args, console)
     target = Target(output, args.force, args.resume, is_archive=True)
     options, choice = _options(args, console, session, name, target)
     for remark in remarks.on_encoding(args, options.header(session), output):

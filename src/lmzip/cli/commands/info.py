@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         return
     if args.file is None:
         raise UsageError("which archive? Name it, or - for standard input")
-    session = arguments.session(args)
+    session = arguments.session(args, console)
     with reading(args.file) as source:
         survey = Survey(source, keep=bool(args.json or args.compare), session=session)
     others = worth = None

@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """A line for each."""
-    session = arguments.session(args)
+    session = arguments.session(args, console)
 
     def line(name: str) -> None:
         with reading(name) as source:

@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """A table. Raises UsageError for pipes."""
-    session = arguments.session(args)
+    session = arguments.session(args, console)
     with reading(args.file) as source:
         if (length := source.size()) is None:
             raise UsageError("plan needs a file whose size is known; save the pipe's data first")

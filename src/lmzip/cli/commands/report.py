@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     commands = [peers.parse(text) for text in args.peer]
     kind = plots.plot_kind(args.plot) if args.plot else ""
     outputs = [name for name in (args.output, args.json, args.plot) if name]
-    session, options = arguments.session(args), arguments.encode_options(args)
+    session, options = arguments.session(args, console), arguments.encode_options(args)
     header = options.header(session)
     if not isinstance(session.knowledge(header), store.Prior | None):
         raise UsageError("a report takes notes inside lmzip's own predictor; name a prior that prior train wrote")

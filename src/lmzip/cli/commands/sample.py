@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     """Bytes on standard output. Raises UsageError and LimitError before anything is decoded."""
     from ...lab.sample import check, sample  # start-up: loads numba
 
-    session, limits = arguments.session(args), arguments.decode_options(args).limits
+    session, limits = arguments.session(args, console), arguments.decode_options(args).limits
     with reading(args.file) as source:
         receiver = Receiver(source, Nowhere(), limits, Watch(), session=session)
         check(receiver.header(), args.temperature)

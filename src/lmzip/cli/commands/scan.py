@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     from ...lab import provenance  # start-up: with what follows
     from ...lab.scan import charts, laws, runs  # start-up: loads numba
 
-    session, folder = arguments.session(args), Path(args.output)
+    session, folder = arguments.session(args, console), Path(args.output)
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is not a folder; name another with -o")
     if not args.no_plots and importlib.util.find_spec("matplotlib") is None:

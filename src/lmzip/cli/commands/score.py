@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     """A line for each line. Raises FileError for others than JSON objects with such a text."""
     from ...lab.score import Scorer, score  # start-up: loads numba
 
-    session = arguments.session(args)
+    session = arguments.session(args, console)
     header = arguments.encode_options(args).header(session)
     against = arguments.encode_options(args, prior=args.against).header(session) if args.against else None
     with reading(args.file) as file:

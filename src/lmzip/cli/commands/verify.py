@@ -39,7 +39,7 @@ def verify(args: argparse.Namespace, console: Console, name: str, original: str 
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(reading(name))
         compared = stack.enter_context(reading(original)) if original else None
-        limits, session = arguments.decode_options(args).limits, arguments.session(args)
+        limits, session = arguments.decode_options(args).limits, arguments.session(args, console)
         total, length = lengths(source, session)[0], compared.size() if compared else None
         if total is not None and length is not None and total != length:
             longer = "longer" if length > total else "shorter"

@@ -32,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """The prior. Raises UsageError and FileError before anything is decoded, PriorError where another comes out."""
-    target, session = making.named(args, store.SUFFIX), arguments.session(args)
+    target, session = making.named(args, store.SUFFIX), arguments.session(args, console)
     wanted = args.same_as and digest_of(args.same_as)
     if args.resume:
         raise UsageError("a prior that is built can't be resumed; leave --resume out")

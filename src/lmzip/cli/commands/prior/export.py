@@ -29,10 +29,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
-    """The directory. Raises FileError where it exists, PriorError for priors that aren't lmzip's, UsageError
-    for want of transformers.
+    """The directory.
+
+    Raises FileError where it exists or can't be written, PriorError for priors that aren't lmzip's or have no language
+    model, UsageError where transformers is missing.
     """
-    prior, folder = arguments.session(args).open(args.prior), Path(args.output)
+    prior, folder = arguments.session(args, console).open(args.prior), Path(args.output)
     if not isinstance(prior, store.Prior):
         raise PriorError(f"{prior.path} is a directory of transformers already")
     if prior.settings.model is None:

@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """Rows of facts. Raises PriorError, UsageError."""
-    prior, seen = arguments.session(args).open(args.prior), None
+    prior, seen = arguments.session(args, console).open(args.prior), None
     if args.compare:
         with reading(args.compare) as file:
             seen = overlap(prior, file)

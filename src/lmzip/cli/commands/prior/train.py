@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """The prior, and the archive of its corpus beside it. Raises UsageError and FileError before anything is learnt."""
-    session, options = arguments.session(args), arguments.encode_options(args)
+    session, options = arguments.session(args, console), arguments.encode_options(args)
     header = options.header(session)
     target, archive = making.named(args, store.SUFFIX), making.named(args, SUFFIX)
     paths, total = [Path(name) for name in args.files], check_inputs(args.files)

@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """A line. Raises PriorError."""
-    session = arguments.session(args)
+    session = arguments.session(args, console)
     prior = session.open(args.prior)
     strings = prior.fingerprint()
     session.lockstep(EncodeOptions(prior=args.prior).header(session))
