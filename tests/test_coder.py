@@ -52,7 +52,7 @@ def symbol(draw):
     return start, draw(st.one_of(st.just(1), st.just(rest), st.integers(1, rest))), bits
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(symbol(), max_size=200))
 def test_every_sequence_of_intervals_comes_back(symbols):
     ideal = sum(bits - math.log2(size) for _, size, bits in symbols) / 8

@@ -51,7 +51,7 @@ def test_exp2_table_is_two_to_the_minus_i_over_4096():
     assert all(abs(int(v) - 2 ** (24 - i / 4096)) <= 1 for i, v in enumerate(exact.EXP2))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows)
 def test_extremes(x):
     largest, most = extremes(x)
@@ -59,7 +59,7 @@ def test_extremes(x):
     assert most == x.max()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows, st.sampled_from([FIRST, SECOND]))
 def test_quantised_rows_are_integers_within_the_limit_and_near_the_row(x, limit):
     q = np.empty_like(x)

@@ -206,7 +206,7 @@ def test_interrupted_while_resuming(toy_predictor, text, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_a_state_to_resume_from(text, tmp_path, number):
     """The input doesn't end before the signal comes, so the run can't be over."""
-    data, archive = text[:12_000], tmp_path / "x.lmz"
+    data, archive = text[:28_000], tmp_path / "x.lmz"
     command = [*TOY, "encode", "-", "-o", str(archive), "--no-code", "--preset", "fast", "--frame-size", "8K"]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
     part = tmp_path / "x.lmz.lmzip-part"
