@@ -1,4 +1,4 @@
-"""The documents are true: links lead somewhere, options exist, README is short, the recipes of a user's day work."""
+"""The documents are true: links lead somewhere, commands and options exist, the recipes of a user's day work."""
 
 from __future__ import annotations
 
