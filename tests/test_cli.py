@@ -101,7 +101,7 @@ def test_no_half_output_is_left(run, book, tmp_path):
         (["info", "book.txt"], "not an lmzip archive"),
         (["encode", "book.txt", "-o", "missing/out"], "can't write missing/out: No such file"),
         (["decode", "book.txt", "-o", "out"], "not an lmzip archive"),
-        (["encode", "book.txt", "-o", "."], "is a directory; name a file with -o"),
+        (["encode", "-", "-o", "."], "is a directory; name a file with -o"),
         (["encode", ""], "No such file or directory; check the path"),
         (["encode", "book.txt", "-o", 300 * "x"], "File name too long; choose a shorter one with -o"),
     ],

@@ -154,3 +154,40 @@ def test_results_and_remarks_go_different_ways(run, toy_predictor, tmp_path):
     done = run("decode", stdin=archive)
     assert done.stdout == b"text" * 100
     assert run("list", "/dev/null").status == 1
+
+
+def test_outputs_go_into_a_folder_that_is_there(run, toy_predictor, tmp_path):
+    names = ["one", "two"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode() * 50)
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "back").mkdir()
+    done = run("encode", *(tmp_path / name for name in names), "-o", tmp_path / "archives")
+    assert done.status == 0
+    assert [done.stderr.count(f"{name} → ") for name in names] == [1, 1]  # whose ledger it is
+    archives = sorted((tmp_path / "archives").iterdir())
+    assert [path.name for path in archives] == ["one.lmz", "two.lmz"]
+    assert run("decode", *archives, "-o", tmp_path / "back").status == 0
+    assert [(tmp_path / "back" / name).read_bytes() for name in names] == [name.encode() * 50 for name in names]
+    assert run("decode", *archives, "-o", tmp_path / "nothing").status == 2
+
+
+def test_what_cannot_be_resumed_is_refused_before_anything_is_said(run, toy_predictor, text, tmp_path, monkeypatch):
+    from lmzip.progress import Bar
+
+    path = tmp_path / "file"
+    path.write_bytes(text[:20_000])
+    step = Bar.step
+
+    def interrupt(self, done, bits, save=None):
+        save()
+        raise lmzip.Interrupted("interrupted")
+
+    monkeypatch.setattr(Bar, "step", interrupt)
+    assert run("encode", path, "--preset", "fast").status == 130
+    monkeypatch.setattr(Bar, "step", step)
+    done = run("encode", path, "--resume", "-v", "-v", "--preset", "default")
+    assert done.status == 2
+    assert "had other options" in done.stderr
+    assert "this takes" not in done.stderr
+    assert run("encode", path, "--resume", "--preset", "fast").status == 0

@@ -25,10 +25,12 @@ QUICK = {"empty.fast", "empty.default", "byte.default", "short.fast", "greys.fas
 
 
 def tiers():
-    """The smallest archives; those that take seconds; those that take minutes, for they hold a language model's work."""
+    """The smallest archives; those that take seconds; those of a language model, which take minutes."""
+    seconds = QUICK | {"short.none", "text.independent", "text.continued"}
     for path in GOLDEN:
-        seconds = path.stem in QUICK | {"short.none", "text.independent", "text.continued"} or path.suffixes[0] == ".fast"
-        marks = () if path.stem in QUICK else [pytest.mark.slow] if seconds else [pytest.mark.slow, pytest.mark.long]
+        marks = [pytest.mark.slow] * (path.stem not in QUICK)
+        if path.stem not in seconds and path.suffixes[0] != ".fast":
+            marks.append(pytest.mark.long)
         yield pytest.param(path, marks=marks, id=path.stem)
 
 

@@ -215,7 +215,10 @@ def _is_special(path: Path) -> bool:
 
 
 def check_folder(path: Path, need: int = 0) -> None:
-    """Can a file of `need` bytes be made under this name, as far as its folder goes? Raises FileError."""
+    """Can a file of `need` bytes be made under this name, as far as its folder goes?
+
+    Raises FileError, from a NotADirectoryError, a PermissionError or what else the system says.
+    """
     folder = path.parent
     try:
         if not stat.S_ISDIR(os.stat(folder).st_mode):

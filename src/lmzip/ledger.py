@@ -172,8 +172,8 @@ class Ledger:
         return "\n".join(rows)
 
     def advice(self) -> str | None:
-        """When the code is more than a tenth of the archive."""
-        if 10 * self.code > self.archive:
+        """When the code is more than a tenth of the archive, and would decode it."""
+        if 10 * self.code > self.archive and self.prior is None:
             share = 100 * self.code / self.archive
             return f"the code is {share:.0f} % of the archive; --no-code saves its {self.code:,} bytes"
         return None

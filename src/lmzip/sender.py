@@ -189,11 +189,8 @@ class Sender:
         if fresh:
             checkpoint.forget_frames(self.snapshot, len(self.sizes))
 
-    def resume(self, source: BinaryIO) -> checkpoint.Checkpoint | None:
-        """Take up where the last checkpoint left off; None when there is none. Reads what was coded, to compare.
-
-        Raises ResumeError where the checkpoint is of other options or another input.
-        """
+    def saved(self) -> checkpoint.Checkpoint | None:
+        """The last checkpoint, if there is one. Raises ResumeError where it is of other options."""
         if self.snapshot is None or not self.snapshot.exists():
             return None
         saved = checkpoint.Checkpoint(self.snapshot)
@@ -203,6 +200,16 @@ class Sender:
             raise ResumeError(
                 "the interrupted run had other options or another lmzip; repeat those, or begin again with -f"
             )
+        return saved
+
+    def resume(self, source: BinaryIO) -> checkpoint.Checkpoint | None:
+        """Take up where the last checkpoint left off; None when there is none. Reads what was coded, to compare.
+
+        Raises ResumeError where the checkpoint is of other options or another input.
+        """
+        if (saved := self.saved()) is None:
+            return None
+        meta = saved.meta
         self.sizes, self.leaves = meta["sizes"], bytearray.fromhex(meta["leaves"])
         self.length, self.nll, self.transcript = meta["length"], meta["nll"], meta["transcript"]
         self.shares, self.written = meta["shares"], meta["written"]

@@ -99,7 +99,11 @@ ATTACKS: dict[str, tuple[str, str | None, Callable[[], bytes]]] = {
         "DamageError",
         lambda: LARGE.pack() + Frame.plain(STORED, 0, 1 << 26, bytes(8)).pack(LARGE.key),
     ),
-    "too-long-transcript": ("exceed the bound of a transcript", "DamageError", lambda: archive(SMALL, [coded(16, 577)])),
+    "too-long-transcript": (
+        "exceed the bound of a transcript",
+        "DamageError",
+        lambda: archive(SMALL, [coded(16, 577)]),
+    ),
     "long-frame": ("exceed the frame size", "DamageError", lambda: archive(SMALL, [stored(0, bytes(300))])),
     "short-frame": (
         "shift what follows a frame that is too short",
@@ -123,7 +127,11 @@ ATTACKS: dict[str, tuple[str, str | None, Callable[[], bytes]]] = {
         "DamageError",
         lambda: archive(SMALL, [stored(0, b"abc")], EVIL, code_digest=bytes(8)),
     ),
-    "absent-prior": ("name a prior that nobody has", "MissingPrior", lambda: archive(Header(prior=bytes(32)), [coded(10)])),
+    "absent-prior": (
+        "name a prior that nobody has",
+        "MissingPrior",
+        lambda: archive(Header(prior=bytes(32)), [coded(10)]),
+    ),
     "streams-and-experts": (
         "combine what can't be combined",
         "ArchiveError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import Any
 
 from .. import presets
@@ -91,7 +92,9 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Where the result goes, and how the work goes on."""
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", metavar="OUT", help="write to this file; - is standard output")
+    group.add_argument(
+        "-o", "--output", metavar="OUT", help="write to this file, or into this folder; - is standard output"
+    )
     group.add_argument("-c", "--stdout", "--to-stdout", action="store_true", help="write to standard output")
     group.add_argument("-f", "--force", action="store_true", help="overwrite an existing output")
     group.add_argument("-k", "--keep", action="store_true", help="keep the input, which lmzip always does")
@@ -201,8 +204,19 @@ def decode_options(args: argparse.Namespace) -> DecodeOptions:
 def output(args: argparse.Namespace) -> str | None:
     """Where -o and -c say that the result goes, - for standard output; None: they say nothing. Raises UsageError."""
     name = "-" if args.output == "/dev/stdout" else args.output  # a link, which no file may replace
-    if name and len(args.files) > 1:
-        raise UsageError("-o is for a single input; leave it out, and each output is named after its input")
+    if name and len(args.files) > 1 and not os.path.isdir(name):
+        raise UsageError(
+            "-o is for a single input, or names a folder; leave it out: outputs are named after their inputs"
+        )
     if name not in (None, "-") and args.stdout:
         raise UsageError("-o names one output and -c another; leave one of them out")
     return "-" if args.stdout else name
+
+
+def placed(output: str | None, name: str, usual: Callable[[str], str]) -> str:
+    """Where the result of the input `name` goes: as `output` says; its `usual` name, in the folder that `output` is."""
+    if output is None:
+        return usual(name)
+    if name != "-" and output != "-" and os.path.isdir(output):
+        return os.path.join(output, os.path.basename(usual(name)))
+    return output

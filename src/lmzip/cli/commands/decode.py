@@ -46,7 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> None:
     """Every archive into a file of its own."""
     output = arguments.output(args)
-    console.each(args.files, lambda name: decode(args, console, name, output or original_name(name)))
+    console.each(args.files, lambda name: decode(args, console, name, arguments.placed(output, name, original_name)))
 
 
 def original_name(name: str) -> str:

@@ -20,6 +20,7 @@ from ...prior.fingerprint import Overlap, Tap
 from ...progress import Watch
 from ...sender import Sender
 from ...session import Session
+from ...text import printable
 from .. import arguments, remarks
 from ..console import Console
 from ..transfer import Nowhere, Opened, Target, announce, check, decode_to, reading, writing
@@ -56,9 +57,11 @@ def run(args: argparse.Namespace, console: Console) -> None:
     output = arguments.output(args)
     if len(args.files) > 1 and output == "-":
         raise UsageError("archives don't go one behind the other; encode one at a time with -c, or tar them first")
-    console.each(
-        args.files, lambda name: encode(args, console, name, output or ("-" if name == "-" else name + SUFFIX))
-    )
+
+    def archive_name(name: str) -> str:
+        return "-" if name == "-" else name + SUFFIX
+
+    console.each(args.files, lambda name: encode(args, console, name, arguments.placed(output, name, archive_name)))
 
 
 def encode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
@@ -93,6 +96,8 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
             with reading(str(opened.output.part)) as archive:
                 everything = Limits(1 << 60, 1 << 60, 1 << 80)
                 decode_to(archive, Nowhere(), everything, session, console, every=args.checkpoint)
+    if len(args.files) > 1:
+        console.say(f"\n{printable(name)} → {printable(output)}")
     _report(console, ledger, overlap)
 
 
@@ -112,12 +117,14 @@ def _code(
     if knowledge is not None and (fingerprint := knowledge.fingerprint()) is not None:
         overlap = Overlap(fingerprint)
         source = Tap(file, overlap)
-    if choice is None:
-        announce(console, session, header, total, source=file)
-    bar.begin(total)
     watch = choice.watch(bar) if choice is not None else bar
     code = pack.code(header) if options.code else b""
     sender = Sender(opened.sink, header, code, watch, opened.snapshot, session=session)
+    if resume:
+        sender.saved()  # what can't go on is refused before anything else is said or done
+    if choice is None:
+        announce(console, session, header, total, source=file)
+    bar.begin(total)
     return sender.run(source, resume), overlap
 
 

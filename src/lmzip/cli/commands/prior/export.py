@@ -29,7 +29,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
-    """The directory. Raises FileError where it exists, PriorError for priors that aren't lmzip's."""
+    """The directory. Raises FileError where it exists, PriorError for priors that aren't lmzip's, UsageError
+    for want of transformers.
+    """
     prior, folder = arguments.session(args).open(args.prior), Path(args.output)
     if not isinstance(prior, store.Prior):
         raise PriorError(f"{prior.path} is a directory of transformers already")
