@@ -68,8 +68,8 @@ PROGRAMS = {
 SLOW = {"paq8px -8", "cmix", "lstm-compress"}  # under 10 KB/s: only when named
 
 # The binding zpaq (PyPI, 0.3.7) cuts its input into as many blocks as there are processors unless told `threads=1`:
-# one block gives the size that every machine gives. Its method names the model for text outright (block size 6: 64 MB,
-# then redundancy, which level 5 does not look at, then 1 for text), where level 5 guesses from the input.
+# one block gives the size that every machine gives. Its method says what the file is (block size 6: 64 MB, redundancy,
+# which level 5 does not look at, then 0, 1 for text or 2 for code of x86), where level 5 guesses from the input.
 LIBRARIES = {
     "gzip -9": Library("gzip"),
     "bzip2 -9": Library("bz2"),
@@ -82,6 +82,7 @@ LIBRARIES = {
     "brotli -q 11 -w 24": Library("brotli"),
     "zpaq -m5 binding": Library("zpaq", {"method": "56,0,0"}),
     "zpaq -m5 binding text": Library("zpaq", {"method": "56,0,1"}),
+    "zpaq -m5 binding exe": Library("zpaq", {"method": "56,0,2"}),
 }
 
 

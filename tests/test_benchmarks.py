@@ -119,6 +119,7 @@ def test_the_settings_named_are_those_that_run(monkeypatch):
         "brotli -q 11 -w 24": ((), {"quality": 11, "lgwin": 24}),
         "zpaq -m5 binding": ((), {"threads": 1, "method": "56,0,0"}),
         "zpaq -m5 binding text": ((), {"threads": 1, "method": "56,0,1"}),
+        "zpaq -m5 binding exe": ((), {"threads": 1, "method": "56,0,2"}),
     }
     assert {name: call(name) for name in peers.LIBRARIES} == expected
     for name, (encode, _) in peers.PROGRAMS.items():
