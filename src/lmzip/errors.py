@@ -79,7 +79,10 @@ class ArithmeticDiffers(ArchiveError):
 _RAISED_FOR = {
     message.MessageError: (NotAnArchive, "give a file that lmzip wrote"),
     message.VersionError: (VersionError, "get a newer lmzip"),
-    message.DamageError: (DamageError, "get it again from its source, or save what is left with --keep-going"),
+    message.DamageError: (
+        DamageError,
+        "get it again from its source, or save what is left with lmzip decode --keep-going",
+    ),
     message.ArithmeticDiffers: (
         ArithmeticDiffers,
         "the archive itself is whole: decode it on another machine, and please report this one",

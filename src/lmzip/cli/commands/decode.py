@@ -111,8 +111,12 @@ def save_rest(source: Any, target: Target, limits: Limits, session: Session) -> 
             holed.flush()
         except OSError as error:
             raise system_error(error, f"can't write all of {path}") from error
+    if not frames:
+        path.unlink()
+        return "nothing can be saved of it"
     ranges = ", ".join(f"{start:,} to {'the end' if stop is None else f'{stop:,}'}" for start, stop in lost)
-    return f"{count:,} bytes in {frames} frames saved to {path}; lost: bytes {ranges or 'none'}"
+    rest = f"lost: bytes {ranges}" if ranges else "nothing is lost"
+    return f"{count:,} bytes in {frames} frames saved to {path}; {rest}"
 
 
 def run_embedded(wanted: str, console: Console, name: str, target: Target) -> None:

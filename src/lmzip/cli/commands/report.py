@@ -25,7 +25,8 @@ examples:
   lmzip report book.txt --preset fast --peer 'zpaq=zpaq add {out} {in} -m5'
 
 Every file is coded once, with notes taken, which takes little longer than encode; then up to 32 KB of it (--sample)
-twice for each context of the experts. The page needs no network and runs no script; all that it draws is in the JSON.
+twice for each context of the experts, which takes most of the time of short files: --sample 0 leaves it out. The page
+needs no network and runs no script; all that it draws is in the JSON.
 Plots need matplotlib, pages jinja2: pip install jinja2 matplotlib scipy.
 """
 

@@ -31,7 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """One archive."""
-    verify(args, console, args.file, args.original)
+    with console.failures("" if args.file == "-" else args.file):
+        verify(args, console, args.file, args.original)
 
 
 def verify(args: argparse.Namespace, console: Console, name: str, original: str | None) -> None:
