@@ -131,8 +131,9 @@ environment:
   LMZIP_PRIOR_PATH  where priors are looked for, after --prior-path; then the package, and priors in that folder lmzip
   TMPDIR            where that goes if the cache can't be written
 
-`python FILE.lmz [OUT]` rebuilds the original (without OUT: to standard output) where only Python, torch, numpy and numba
-are installed: that runs the program inside the archive, so do it only with files from people you trust. `lmzip decode` runs no such code.
+`python FILE.lmz [OUT]` rebuilds the original (without OUT: to standard output) where only Python, torch, numpy and
+numba are installed: that runs the program inside the archive, so do it only with files from people you trust. `lmzip
+decode` runs no such code.
 """
 
 
