@@ -29,8 +29,8 @@ def idle(monkeypatch):
 
     monkeypatch.setattr(sender.Sender, "run", work)
     monkeypatch.setattr("lmzip.receiver.Receiver.run", work)
-    monkeypatch.setattr(encode_command.plan, "make", work)
-    monkeypatch.setattr(encode_command, "best", work)
+    monkeypatch.setattr("lmzip.plan.make", work)
+    monkeypatch.setattr("lmzip.prior.choice.best", work)
 
 
 @pytest.fixture

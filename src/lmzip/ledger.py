@@ -7,7 +7,6 @@ import gzip
 import lzma
 import platform
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, BinaryIO
 
 from .codec.message import NLL_BITS, Footer
@@ -181,6 +180,8 @@ class Ledger:
 
 def versions() -> str:
     """The software that every receiver is taken to have."""
+    from importlib.metadata import PackageNotFoundError, version  # start-up: a tenth of a second, for tables alone
+
     names = [f"Python {platform.python_version()}"]
     for name in ASSUMED[1:]:
         try:

@@ -20,7 +20,7 @@ from .errors import ArchiveError, LimitError, PriorError, UsageError
 from .ledger import Charges, PriorCost
 from .limits import Cost
 from .predictor import Predictor
-from .prior import registry, store
+from .prior import registry
 from .prior.registry import Knowledge
 
 DEVICES = ("cpu", "cuda")
@@ -99,6 +99,8 @@ class Session:
         try:
             prior = self.find(header.prior)
         except PriorError:
+            from .prior import store  # start-up: most archives have no prior
+
             return Charges(store.code_size(header), PriorCost(digest))
         return Charges(prior.code_size(header), PriorCost(digest, prior.name, prior.size, prior.rebuilt))
 

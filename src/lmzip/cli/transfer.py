@@ -21,25 +21,9 @@ from ..receiver import Receiver
 from ..session import Session
 from ..survey import Survey
 from .console import Console, flush_output, leave_output
+from .inputs import reading
 
 LONG = 10.0  # seconds of work from which the expected time is said in advance
-
-
-@contextlib.contextmanager
-def reading(name: str) -> Iterator[Any]:
-    """The input of this name, a files.Input that goes for a binary file; - is standard input. Raises FileError."""
-    if name == "-":
-        yield Input(sys.stdin.buffer, standard=True)
-        return
-    if os.path.isdir(name):
-        new = Path(name).name or "NAME"
-        raise FileError(f"it is a directory; pack it first: tar -I lmzip -cf {new}.tar.lmz {name}")
-    try:
-        file = open(name, "rb")  # noqa: SIM115
-    except OSError as error:
-        raise system_error(error, "can't read it") from error
-    with file:
-        yield Input(file)
 
 
 def check_inputs(names: Iterable[str]) -> int:

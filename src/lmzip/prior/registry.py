@@ -1,12 +1,13 @@
 """Where knowledge comes from: every prior, of whatever kind, is opened, looked for and listed through here.
 
-A source is a module with the functions of `Source`. To add one, write the module and name it in `SOURCES`.
+A source is a module with the functions of `Source`. To add one, write the module and name it in `sources`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,8 +15,6 @@ import numpy as np
 
 from ..codec.message import Header
 from ..errors import MissingPrior
-from ..pretrained import model as pretrained
-from . import store
 
 if TYPE_CHECKING:
     from ..options import EncodeOptions
@@ -75,7 +74,7 @@ class Knowledge(Protocol):
 
 
 class Source(Protocol):
-    """A kind of knowledge; the modules in `SOURCES` are such."""
+    """A kind of knowledge; the modules that `sources` names are such."""
 
     def open_named(self, name: str, places: list[Path], bits: int | None, adapt: str | None) -> Knowledge | None:
         """What goes by this name, digest, file or directory; None: nothing of this kind.
@@ -90,7 +89,13 @@ class Source(Protocol):
         """All that can be found, the first of each digest; files that are none are passed over."""
 
 
-SOURCES: tuple[Source, ...] = (store, pretrained)
+@cache
+def sources() -> tuple[Source, ...]:
+    """All there are; of a name that several could mean, the first of them decides."""
+    from ..pretrained import model as pretrained  # start-up: most commands and archives have no prior
+    from . import store  # start-up: most commands and archives have no prior
+
+    return store, pretrained
 
 
 def places(path: str) -> list[Path]:
@@ -112,7 +117,7 @@ def open_named(
 
     Raises MissingPrior where nothing does, PriorError for what is unsound, UsageError for options that don't fit.
     """
-    for source in SOURCES:
+    for source in sources():
         if (knowledge := source.open_named(os.fspath(name), places(path), bits, adapt)) is not None:
             return knowledge
     where = ", ".join(map(str, places(path)))
@@ -121,7 +126,7 @@ def open_named(
 
 def find(digest: bytes, path: str) -> Knowledge:
     """What has this digest, 32 bytes. Raises MissingPrior."""
-    for source in SOURCES:
+    for source in sources():
         if (knowledge := source.find(digest, places(path))) is not None:
             return knowledge
     where = ", ".join(map(str, places(path)))
@@ -133,5 +138,5 @@ def find(digest: bytes, path: str) -> Knowledge:
 
 def listed(path: str) -> Iterator[Knowledge]:
     """All knowledge that can be found, source by source."""
-    for source in SOURCES:
+    for source in sources():
         yield from source.listed(places(path))

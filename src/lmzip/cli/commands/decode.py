@@ -20,7 +20,8 @@ from ...session import Session
 from ...survey import Survey
 from .. import arguments
 from ..console import Console
-from ..transfer import Target, decode_to, reading, writing
+from ..inputs import reading
+from ..transfer import Target, decode_to, writing
 
 ORDER = 20
 OVERVIEW = "rebuild the original              lmzip decode book.txt.lmz         → book.txt"

@@ -23,7 +23,8 @@ from ...session import Session
 from ...text import printable
 from .. import arguments, remarks
 from ..console import Console
-from ..transfer import Nowhere, Opened, Target, announce, check, decode_to, reading, writing
+from ..inputs import reading
+from ..transfer import Nowhere, Opened, Target, announce, check, decode_to, writing
 
 ORDER = 10
 OVERVIEW = "make an archive                   lmzip encode book.txt             → book.txt.lmz"

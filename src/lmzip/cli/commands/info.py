@@ -17,7 +17,7 @@ from ...survey import Survey
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import reading
+from ..inputs import reading
 
 ORDER = 40
 OVERVIEW = "the ledger and the settings       lmzip info book.txt.lmz"

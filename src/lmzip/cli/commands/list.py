@@ -8,7 +8,7 @@ from ...survey import Survey
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import reading
+from ..inputs import reading
 
 ORDER = 50
 OVERVIEW = "one line for each archive         lmzip list *.lmz"

@@ -10,7 +10,7 @@ from ...errors import UsageError
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import reading
+from ..inputs import reading
 
 ORDER = 60
 OVERVIEW = "size, time, memory of each preset lmzip plan book.txt"

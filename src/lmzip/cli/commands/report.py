@@ -14,7 +14,8 @@ from ...session import Session
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import check_inputs, reading, writing_together
+from ..inputs import reading
+from ..transfer import check_inputs, writing_together
 
 ORDER = 80
 OVERVIEW = "a page: what was paid for what    lmzip report book.txt             → report.html"

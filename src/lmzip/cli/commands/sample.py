@@ -10,7 +10,8 @@ from ...receiver import Receiver
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import Nowhere, expected, reading
+from ..inputs import reading
+from ..transfer import Nowhere, expected
 
 ORDER = 100
 OVERVIEW = "go on where a file ends           lmzip sample book.txt.lmz"

@@ -8,7 +8,7 @@ import sys
 
 from .. import arguments
 from ..console import Console
-from ..transfer import reading
+from ..inputs import reading
 
 ORDER = 90
 OVERVIEW = "bits per byte of many texts       lmzip score texts.jsonl"

@@ -9,7 +9,8 @@ from ...errors import ArchiveError
 from ...text import printable
 from .. import arguments
 from ..console import Console
-from ..transfer import Nowhere, decode_to, lengths, reading
+from ..inputs import reading
+from ..transfer import Nowhere, decode_to, lengths
 
 ORDER = 30
 OVERVIEW = "decode and compare, write nothing lmzip verify book.txt.lmz book.txt"

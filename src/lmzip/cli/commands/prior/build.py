@@ -10,7 +10,8 @@ from ....prior import store
 from ....receiver import Receiver
 from ... import arguments, making
 from ...console import Console
-from ...transfer import announce, expected, reading
+from ...inputs import reading
+from ...transfer import announce, expected
 
 ORDER = 20
 EXAMPLES = """\

@@ -8,7 +8,7 @@ import json
 from ....prior.worth import overlap
 from ... import arguments
 from ...console import Console
-from ...transfer import reading
+from ...inputs import reading
 
 ORDER = 50
 EXAMPLES = """\
