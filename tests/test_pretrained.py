@@ -368,7 +368,7 @@ def test_whatever_bears_on_a_prediction_is_in_the_digest(folders, tmp_path):
     assert model.open_model(folder).digest in digests  # wherever it lies
     made.change(folder / "config.json", layer_norm_epsilon=2e-5)
     assert model.open_model(folder).digest not in digests
-    made.change(folder / "config.json", layer_norm_epsilon=1e-5, use_cache=False)
+    made.change(folder / "config.json", layer_norm_epsilon=1e-5, use_cache=False, _model_name_or_path="x")
     assert model.open_model(folder).digest in digests
     made.tokenizer("sentencepiece").save(str(folder / "tokenizer.json"))
     assert model.open_model(folder).digest not in digests
