@@ -13,7 +13,6 @@ import pytest
 
 import lmzip
 from lmzip import files, sender
-from lmzip.cli.commands import encode as encode_command
 from lmzip.errors import FileError
 from lmzip.prior import store
 

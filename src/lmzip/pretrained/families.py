@@ -31,7 +31,8 @@ LIMITS = {
 }  # fmt: skip
 # What says nothing about predictions: of training, of generation, of how transformers computes
 HARMLESS = {
-    "architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "_name_or_path", "_model_name_or_path",
+    "architectures", "model_type", "torch_dtype", "dtype", "transformers_version",
+    "_name_or_path", "_model_name_or_path",
     "use_cache",
     "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id",
     "task_specific_params",
