@@ -344,3 +344,18 @@ def test_the_message_does_not_depend_on_the_compiler(setting, tmp_path):
         [sys.executable, "-c", _SCRIPT, *folders], env=environment, capture_output=True, text=True, check=True
     )
     assert printed.stdout.split()[-1] == hashlib.sha256(messages()).hexdigest()
+
+
+def test_contexts_have_their_names_beside_them():
+    """Where a context is hashed stands what the lab calls it."""
+    import itertools
+    import re
+
+    from lmzip.lab.report.contexts import NAMES
+
+    lines = Path(experts.__file__).read_text("utf-8").splitlines()
+    names = {}
+    for before, line in itertools.pairwise(lines):
+        if (hashed := re.match(r"    h\[(\d+)\] = ", line)) is not None:
+            names[int(hashed[1])] = (line if "  # " in line else before).partition("# ")[2]
+    assert tuple(names[number] for number in range(len(names))) == NAMES

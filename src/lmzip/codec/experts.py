@@ -274,38 +274,41 @@ def _hash_contexts(state, history, i):
     expected = _0
     if m[_MATCHED] > _0:
         expected = np.uint64(history[m[_POINTER] & np.uint64(history.shape[0] - 1)]) + np.uint64(256)
-    h[0] = c1
-    h[1] = c12
-    h[2] = recent & _3BYTES
-    h[3] = last4
-    h[4] = recent & _5BYTES
-    h[5] = word
-    h[6] = _fold(word1, word2)
-    h[7] = _fold(word, word1)
-    h[8] = recent
-    h[9] = _fold(word, c1 | word2 << _8)
-    h[10] = c2 | c3 << _8
-    h[11] = c1 | c3 << _8
-    h[12] = indirect[c1] & _2BYTES | c1 << _16
-    h[13] = (indirect[np.uint64(256) + c12] & _2BYTES) << _8 | c1
-    h[14] = (classes & _4BYTES) << _8 | c1
-    h[15] = above | np.uint64(column) << _8 | c1 << _16
-    h[16] = _fold(word, m[_FIRST] | c1 << _8)
-    h[17] = _fold(word, _fold(word1, word2))
-    h[18] = recent >> _16 & _3BYTES
-    h[19] = _fold(word1, c12)
-    h[20] = _fold(word, m[_BEFORE_WORD])
-    h[21] = _fold(expected, c12)
-    h[22] = recent & _MASKED
-    h[23] = _fold(word, bracket)
-    h[24] = last4 | bracket << _48
-    h[25] = classes
+    h[0] = c1  # order 1
+    h[1] = c12  # order 2
+    h[2] = recent & _3BYTES  # order 3
+    h[3] = last4  # order 4
+    h[4] = recent & _5BYTES  # order 5
+    h[5] = word  # word
+    h[6] = _fold(word1, word2)  # two words before
+    h[7] = _fold(word, word1)  # word, word before
+    h[8] = recent  # order 8
+    h[9] = _fold(word, c1 | word2 << _8)  # word, word two before, last byte
+    h[10] = c2 | c3 << _8  # sparse: bytes 2 and 3
+    h[11] = c1 | c3 << _8  # sparse: bytes 1 and 3
+    h[12] = indirect[c1] & _2BYTES | c1 << _16  # indirect: what followed byte 1
+    h[13] = (indirect[np.uint64(256) + c12] & _2BYTES) << _8 | c1  # indirect: what followed bytes 1 and 2
+    h[14] = (classes & _4BYTES) << _8 | c1  # classes of 4 bytes, byte 1
+    h[15] = above | np.uint64(column) << _8 | c1 << _16  # column, byte above, byte 1
+    h[16] = _fold(word, m[_FIRST] | c1 << _8)  # word, first byte of line, byte 1
+    h[17] = _fold(word, _fold(word1, word2))  # word, two words before
+    h[18] = recent >> _16 & _3BYTES  # sparse: bytes 3 to 5
+    h[19] = _fold(word1, c12)  # word before, bytes 1 and 2
+    h[20] = _fold(word, m[_BEFORE_WORD])  # word, byte before the word
+    h[21] = _fold(expected, c12)  # expected byte, bytes 1 and 2
+    h[22] = recent & _MASKED  # bytes 1 and 2, upper halves of 3 to 5
+    h[23] = _fold(word, bracket)  # word, bracket
+    h[24] = last4 | bracket << _48  # order 4, bracket
+    h[25] = classes  # classes of 16 bytes
+    # bytes 1 and 2, length of word, column, bracket
     h[26] = c12 | min(m[_WORD_LENGTH], np.uint64(3)) << _16 | np.uint64(min(column, 3)) << _24 | bracket << _48
+    # word, word that followed the word before; x86: address expected, byte 1
     h[27] = _fold(word, indirect[np.uint64(65792) + (m[_WORD1] & _2BYTES)])
-    h[28] = _fold(word, np.uint64(column))
+    h[28] = _fold(word, np.uint64(column))  # word, column; x86: address expected, instruction
     if m[_OPERAND] > _0:
         h[27], h[28] = _fold(m[_OPERAND], c1), _fold(m[_OPERAND], m[_OPCODE])
-    h[29] = _fold(above, c12)
+    h[29] = _fold(above, c12)  # byte above, bytes 1 and 2
+    # expected byte, order 1, length of match
     h[30] = expected | c1 << _16 | min(m[_MATCHED], np.uint64(32)) >> np.uint64(3) << _48
     for k in range(state.active.shape[0]):
         state.hashes[k] = _fold(np.uint64(k), h[state.active[k]])

@@ -10,7 +10,7 @@ from ...codec.message import Header
 from ...prior.worth import bits
 from ...session import Session
 
-# Bit k of ExpertSettings.contexts, see codec/experts.py
+# Bit k of ExpertSettings.contexts; the same names stand where they are hashed, in codec/experts.py
 NAMES = (
     "order 1",
     "order 2",
