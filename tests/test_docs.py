@@ -158,6 +158,8 @@ def test_every_option_named_alone_exists():
     for name, text in pages():
         spans = " ".join(re.findall(r"`(--?[a-zA-Z0-9][^`\n]*)`", prose(text))).split()
         flags = [word.partition("=")[0] for word in spans if re.match("--?[a-zA-Z0-9]", word)]
+        if name == "docs/figures.md":  # it names the options of others
+            continue
         if strange := [flag for flag in flags if flag not in every]:
             wrong[name] = strange
     assert wrong == {}

@@ -277,10 +277,11 @@ def test_resumed_with_a_prior(priors, text, tmp_path):
 @pytest.mark.slow
 def test_processes_load_it_too(priors, text):
     header = on(priors["experts"], independent=True)
-    sink, back = io.BytesIO(), io.BytesIO()
-    Sender(sink, header, pack.code(header), Watch(), session=SESSION).run_parallel(io.BytesIO(text[:16_384]), 2)
+    sink, back, two = io.BytesIO(), io.BytesIO(), Session(2)
+    two.remember(priors["experts"])
+    Sender(sink, header, pack.code(header), Watch(), session=two).run(io.BytesIO(text[:16_384]))
     assert sink.getvalue() == encoded(header, text[:16_384])
-    Receiver(io.BytesIO(sink.getvalue()), back, Limits(), Watch(), session=SESSION).run_parallel(2)
+    Receiver(io.BytesIO(sink.getvalue()), back, Limits(), Watch(), session=two).run()
     assert back.getvalue() == text[:16_384]
 
 

@@ -127,9 +127,9 @@ def test_several_processes_give_the_same_bytes(text):
     archive = lmzip.compress(data, **options)
     sink, back = io.BytesIO(), io.BytesIO()
     header = Survey(io.BytesIO(archive), session=Session()).header
-    Sender(sink, header, pack.code(header), Watch(), session=Session()).run_parallel(io.BytesIO(data), 2)
+    Sender(sink, header, pack.code(header), Watch(), session=Session(2)).run(io.BytesIO(data))
     assert sink.getvalue() == archive
-    Receiver(io.BytesIO(archive), back, Limits(), Watch(), session=Session()).run_parallel(2)
+    Receiver(io.BytesIO(archive), back, Limits(), Watch(), session=Session(2)).run()
     assert back.getvalue() == data
 
 
