@@ -151,13 +151,13 @@ def test_what_costs_a_byte_by_its_distance_from_a_reset():
     data = np.frombuffer(TEXT * 3, np.uint8)
     for name in ("transformer", "lstm"):
         state = bench(ARCHITECTURES[name], segment=16)
-        code(state, data[:6400].tobytes())
-        lengths = lengths_by_distance(state, data, 6400, 14, 64)
+        code(state, data[:3200].tobytes())
+        lengths = lengths_by_distance(state, data, 3200, 14, 64)
         assert lengths.shape == (14, 64)
         assert lengths[:, 32:].mean() < lengths[:, 0].mean() - 2
         other = data.copy()
-        other[: 6400 + 64] ^= 0x55
-        assert (lengths_by_distance(state, other, 6400, 14, 64)[1:] == lengths[1:]).all()
+        other[: 3200 + 64] ^= 0x55
+        assert (lengths_by_distance(state, other, 3200, 14, 64)[1:] == lengths[1:]).all()
 
 
 def test_beyond_its_window_a_transformer_of_one_layer_has_forgotten_and_an_lstm_has_not():
@@ -165,8 +165,8 @@ def test_beyond_its_window_a_transformer_of_one_layer_has_forgotten_and_an_lstm_
     data, differs = np.frombuffer(TEXT * 3, np.uint8), {}
     for name in ("transformer", "lstm"):
         state = bench(ARCHITECTURES[name], segment=16)
-        code(state, data[:6400].tobytes())
-        known, forgotten = (lengths_by_distance(state, data, 6400, 14, 64, reset) for reset in (False, True))
+        code(state, data[:3200].tobytes())
+        known, forgotten = (lengths_by_distance(state, data, 3200, 14, 64, reset) for reset in (False, True))
         differs[name] = (known != forgotten).any(0)
     assert differs["transformer"][:16].all()
     assert not differs["transformer"][16 + 6 :].any()

@@ -548,7 +548,7 @@ def test_a_damaged_prior_is_refused(run, priors, tmp_path, text):
     (tmp_path / "x.lmz").write_bytes(archive)
     rng = np.random.default_rng(0)
     damaged = [raw[:100], raw[: len(raw) // 2], raw[:-1], raw + b"x", b"", b"PK\3\4" + raw[4:], rng.bytes(5000)]
-    for place in rng.integers(0, len(raw), 60):
+    for place in rng.integers(0, len(raw), 40):
         damaged.append(raw[:place] + bytes([raw[place] ^ 1 << int(rng.integers(8))]) + raw[place + 1 :])
     refused = 0
     for number, content in enumerate(damaged):

@@ -191,7 +191,7 @@ def test_interrupted_while_resuming(toy_predictor, text, tmp_path, monkeypatch, 
         Receiver(source, sink, Limits(), watch, snapshot, session=Session()).run(resume)
 
     for do, given, expected in ((encode, data, archive), (decode, archive, data)):
-        for stop in range(30, len(given), 297):
+        for stop in range(30, len(given), 593):
             out, snapshot = tmp_path / "out", tmp_path / "state"
             checkpoint.remove(snapshot)
             with open(out, "w+b") as sink:
@@ -344,7 +344,7 @@ def test_a_worker_goes_on_within_its_frame(toy_predictor, text, tmp_path, monkey
 def test_several_processes_keep_what_they_have_done(text, tmp_path):
     """Killed before every frame is whole: the main checkpoint misses some, those of the workers are taken up."""
     path, archive = tmp_path / "x", tmp_path / "x.lmz"
-    path.write_bytes((text * 4)[:120_000])
+    path.write_bytes((text * 4)[:100_000])
     command = [*TOY, "encode", "-q", "-1", "--no-code", "--independent-frames", "--frame-size", "64K", str(path)]
     state = tmp_path / "x.lmz.lmzip-state"
 
