@@ -86,8 +86,8 @@ def priors(tmp_path_factory) -> dict[str, store.Prior]:
 @pytest.mark.parametrize("kind", HEADERS)
 @pytest.mark.parametrize("independent", [False, True])
 def test_there_and_back_and_smaller(priors, text, kind, independent):
-    data = text[20_000:23_000] + bytes(100) + text[:500]
-    header = on(priors[kind], 2048, independent)
+    data = text[20_000:22_000] + bytes(100) + text[:500]
+    header = on(priors[kind], 1024, independent)
     archive = encoded(header, data)
     assert lmzip.decompress(archive, prior_path=str(priors[kind].path)) == data
     plain = encoded(replace(header, prior=None), data)

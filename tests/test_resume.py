@@ -88,8 +88,8 @@ def test_the_real_predictors(text, tmp_path, monkeypatch, parts):
     monkeypatch.setattr("lmzip.codec.receive.steps", lambda header: 32)
     model = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
     kinds = {"model": model, "experts": ExpertSettings(slots=512, contexts=0b1111)}
-    header = Header(segment=16, frame_size=2048, replay=1, **{name: kinds[name] for name in parts})
-    check_both_ways(text[:4500], header, tmp_path, [512, 2048, 2560])
+    header = Header(segment=16, frame_size=1024, replay=1, **{name: kinds[name] for name in parts})
+    check_both_ways(text[:2200], header, tmp_path, [512, 1024, 1536])
 
 
 def test_another_input_or_other_options_are_refused(toy_predictor, text, tmp_path):
@@ -298,7 +298,7 @@ def test_kills(text, tmp_path, program, preset, size, checkpoint, count):
 @pytest.mark.parametrize("what", ["encode", "decode"])
 def test_a_worker_goes_on_within_its_frame(toy_predictor, text, tmp_path, monkeypatch, what):
     """However large the frames are, there are checkpoints inside them when there are several processes."""
-    data, header = text[:20_000], Header(segment=16, frame_size=32_000, independent_frames=True)
+    data, header = text[:13_000], Header(segment=16, frame_size=32_000, independent_frames=True)
     keep = pool.Keep(tmp_path / "x.lmzip-state", 1e-9)
     path, coded = checkpoint.of_frame(keep.snapshot, 3), pool.encode(Session(), header, 3, data)
 
