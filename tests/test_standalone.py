@@ -56,11 +56,9 @@ def test_an_archive_decodes_itself(bare, text, tmp_path):
     data = text[:1000] + bytes(256) + text[1000:1100]
     path.write_bytes(archive_of(data, Header(segment=16, frame_size=256)))
     assert bare("-c", "import lmzip").returncode != 0
-    assert bare("-c", "import numba").returncode == 0
     done = bare(path, out)
     assert (done.returncode, done.stderr) == (0, b"")
     assert out.read_bytes() == data
-    assert bare(path).stdout == data
     done = bare(path, out)
     assert done.returncode == 1
     assert b"exists; name another file" in done.stderr
