@@ -38,7 +38,7 @@ def toy_predictor(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(session, "lockstep_class", lambda *_: toy.ToyLockstep)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def text() -> bytes:
     """The sample in the repository."""
     return SAMPLE.read_bytes()

@@ -389,12 +389,16 @@ def test_any_terminal_can_show_it(book):
     odd = os.fsencode(book.parent) + b"/\xff.lmz"
     with open(odd, "wb") as file:
         file.write(lmzip.compress(b"a", code=False))
-    for encoding in ("ascii", "latin-1", "utf-8"):
-        for command in (["--help"], ["info", odd], ["list", odd]):
-            done = subprocess.run(
-                [*TOY, *command], env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False
-            )
-            assert (done.returncode, done.stderr) == (0, b"")
+    commands = ["--help"], ["info", odd], ["list", odd]
+    for encoding, command in [
+        *(("ascii", each) for each in commands),
+        ("latin-1", commands[0]),
+        ("utf-8", commands[1]),
+    ]:
+        done = subprocess.run(
+            [*TOY, *command], env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_completion_knows_every_option(run):

@@ -292,7 +292,7 @@ STRICT = Limits(output=2000)
 SHARES = ((check_mutation, 0.6), (check_rebuilt, 0.25), (check_salvage, 0.15))
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.mark.parametrize("count", [300, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_mutations(toy_predictor, count):
     """Parser and container: refused, or the original; memory stays within the cap."""
     assert len(CASES) > 0
@@ -420,7 +420,7 @@ def test_damage_is_located(toy_predictor, text):
 
 def test_very_many_tiny_frames(toy_predictor):
     """The time is in proportion to their number, and what is remembered of them counts as memory."""
-    header, count = Header(segment=1, frame_size=1), 10_000
+    header, count = Header(segment=1, frame_size=1), 6000
     frame = [(Frame.plain(message.FILLED, i, 1, message.leaf(b"a")[:8]), b"a") for i in range(count)]
     packed = [head.pack(header.key) + payload for head, payload in frame]
     whole = message.whole_digest(message.leaf(b"a") * count)

@@ -311,7 +311,7 @@ needs_corpus = pytest.mark.skipif(not NAMES, reason="LMZIP_CORPUS names no folde
 
 @needs_corpus
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("options", "size"), [({"preset": "fast"}, 20_000), ({"experts": "none"}, 1_500)])
+@pytest.mark.parametrize(("options", "size"), [({"preset": "fast"}, 4000), ({"experts": "none"}, 500)])
 def test_beginnings_of_the_corpus(name, options, size):
     with open(CORPUS / name, "rb") as file:
         data = file.read(size)

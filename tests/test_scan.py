@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from lmzip.errors import UsageError
-from lmzip.lab.scan import laws
+from lmzip.lab.scan import fit, laws
 from lmzip.lab.scan import runs as scan
 from lmzip.session import Session
 
 SETTING = scan.Setting(layers=1, width=16, table_bits=10)
+
+
+@pytest.fixture(autouse=True)
+def few_replicates(monkeypatch):
+    """Enough for an interval; what intervals are worth is the subject of test_fit.py."""
+    monkeypatch.setattr(fit, "fit", partial(fit.fit, replicates=60))
 
 
 @pytest.fixture

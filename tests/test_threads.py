@@ -13,13 +13,13 @@ from lmzip.session import Session
 
 MODEL = ModelSettings(layers=1, width=32, heads=2, hidden=48, window=16, table_bits=8)
 HEADER = Header(segment=16, frame_size=1 << 12, experts=ExpertSettings(slots=16), model=MODEL)
-TEXT = np.frombuffer(b"The cat sat on the mat; the dog sat on the cat. " * 21 + bytes(range(77)), np.uint8)
+TEXT = np.frombuffer(b"The cat sat on the mat; the dog sat on the cat. " * 11 + bytes(range(77)), np.uint8)
 
 
 def walk(state: Lockstep, steps: int) -> list[tuple[int, int, bytes]]:
     """Two frames, with what one sees between calls of `advance`."""
     seen = []
-    for frame in (TEXT[:801], TEXT[801:]):
+    for frame in (TEXT[:401], TEXT[401:]):
         encoding = state.encode(frame)
         while not encoding.done:
             encoding.advance(steps)

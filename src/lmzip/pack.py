@@ -17,6 +17,7 @@ import bz2
 import hashlib
 import io
 import sys
+import threading
 import tokenize
 import zipfile
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ FOLDER = Path(__file__).parent / "codec"
 EXPERTS, MODEL = {"experts", "mixer", "numeric"}, {"exact", "learner", "model", "product", "rng"}
 LEFT_OUT = {"model": {*EXPERTS, "mixed"}, "experts": {*MODEL, "mixed"}, "whole": set()}
 START = "__main__.py"
+PARSING = threading.Lock()  # Python 3.11 fails where two threads parse at once, with "recursion depth mismatch"
 
 
 def strip(source: str) -> str:
@@ -150,7 +152,13 @@ def decoder(header: Header) -> bytes:
 
 def squeezed(paths: Iterable[Path]) -> bytes:
     """Sources as they would be sent, in one bz2 stream."""
-    return bz2.compress(b"".join(strip(path.read_text("utf-8")).encode() for path in sorted(paths)))
+    with PARSING:
+        return _squeezed(tuple(sorted(paths)))
+
+
+@cache
+def _squeezed(paths: tuple[Path, ...]) -> bytes:
+    return bz2.compress(b"".join(strip(path.read_text("utf-8")).encode() for path in paths))
 
 
 def release(code: bytes) -> str | None:
