@@ -36,6 +36,7 @@ def toy_predictor(monkeypatch, tmp_path_factory):
     notes = pace.Notebook(tmp_path_factory.mktemp("pace") / "paces.json")
     monkeypatch.setattr(pace, "notebook", lambda: notes)
     monkeypatch.setattr(session, "lockstep_class", lambda *_: toy.ToyLockstep)
+    monkeypatch.setattr(session.Session, "load_torch", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

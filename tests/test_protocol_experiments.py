@@ -118,13 +118,13 @@ def test_curves_of_architectures_are_read_at_halves():
 def test_architectures_are_measured_resumed_and_drawn(data, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     (tmp_path / "file").write_bytes(data)
-    words = [tmp_path / "file", "--bytes", 1920, "--widths", "16", "--profiled", 16, "--pieces", 2, "--table-bits", 9]
+    words = [tmp_path / "file", "--bytes", 960, "--widths", "16", "--profiled", 16, "--pieces", 2, "--table-bits", 9]
     words = [str(word) for word in (*words, "--folder", tmp_path, "--results", tmp_path)]
     architectures.main(words)
     result = json.loads((tmp_path / "architectures.json").read_text())
     assert len(result["runs"]) == 1 + 5 + 4 + 4
     for row in result["runs"]:
-        assert row["position"][-1] == 1920
+        assert row["position"][-1] == 960
         assert all(bits == sorted(bits) for bits in row["bits"].values())
     assert all((tmp_path / f"architectures-{what}.svg").exists() for what in architectures.FIGURES[1:])
     capsys.readouterr()

@@ -87,7 +87,7 @@ def test_the_real_predictors(text, tmp_path, monkeypatch, parts):
     monkeypatch.setattr("lmzip.frames.steps", lambda header: 32)
     monkeypatch.setattr("lmzip.codec.receive.steps", lambda header: 32)
     model = ModelSettings(layers=1, width=32, heads=1, hidden=32, window=16, table_bits=10)
-    kinds = {"model": model, "experts": ExpertSettings(slots=512, contexts=0b1111)}
+    kinds = {"model": model, "experts": ExpertSettings(slots=64, contexts=0b1111)}
     header = Header(segment=16, frame_size=1024, replay=1, **{name: kinds[name] for name in parts})
     check_both_ways(text[:2200], header, tmp_path, [512, 1024, 1536])
 
