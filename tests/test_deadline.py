@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmzip.deadline import RECENT, Deadline, Task, held
+from lmzip.deadline import RECENT, STEPS, Deadline, Task, held
 from lmzip.plan import Choice, Estimate, TooSlow
 from lmzip.progress import Watch
 from lmzip.sampling import Sample
@@ -96,7 +96,7 @@ def test_no_new_beginning_that_gains_nothing():
 def test_a_quarter_over_time_at_most_where_the_cheapest_keeps_it(slower, later, when):
     """The machine is slower than planned by one factor, and from some place on by another.
 
-    Over time by a quarter, or by what the cheapest takes; and by what it takes to see it, half of the steps looked at.
+    Over time by a quarter, or by what the cheapest takes; and by what it takes to see it, the time looked back on.
     """
     clock, budget = Clock(), 60.0
     cost = {"fast": 6.0, "default": 55.0}
@@ -107,7 +107,7 @@ def test_a_quarter_over_time_at_most_where_the_cheapest_keeps_it(slower, later, 
     end, presets = go(choice(clock, budget, **cost), clock, pace)
     alone = cost["fast"] * max(slower, later)
     assert presets[0] == "default" and len(presets) <= 2
-    seen = (RECENT // 2 + 1) * STEP * cost["default"] * max(slower, later) / LENGTH
+    seen = RECENT * budget + STEPS * STEP * cost["default"] * max(slower, later) / LENGTH
     assert end <= max(1.25 * budget, budget + alone) + seen
 
 
