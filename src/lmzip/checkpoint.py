@@ -19,15 +19,16 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .errors import ResumeError
+from .predictor import Predictor
 
 VERSION = 2
 POSITION = 4  # where the coder's state counts the bytes written
 PIECE = 1 << 22  # bytes read at once
 
 
-def save(path: Path, meta: dict[str, Any], state: Any, frame: Any = None) -> None:
+def save(path: Path, meta: dict[str, Any], state: Predictor | None, frame: Any = None) -> None:
     """Write a predictor's state if there is one, and that of the frame it is in, with what else must be known."""
-    arrays = {} if state is None else {f"state.{name}": array for name, array in state.arrays().items()}
+    arrays: dict[str, Any] = {} if state is None else {f"state.{name}": array for name, array in state.arrays().items()}
     if frame is not None:
         arrays.update({f"frame.{name}": array for name, array in frame_arrays(frame).items()})
     arrays = {name: _common(array) for name, array in arrays.items()}
@@ -75,7 +76,7 @@ class Checkpoint:
             if self.meta["version"] != VERSION:
                 raise ValueError("it is of another version")
 
-    def restore_state(self, state: Any) -> None:
+    def restore_state(self, state: Predictor) -> None:
         """Give a predictor the state that was saved, if one was.
 
         Small arrays come first: among them is what says how much of the large ones is in use.

@@ -10,18 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from .codec.message import NLL_BITS, Footer
+from .predictor import Predictor
 
 ASSUMED = ("python", "numpy", "numba", "torch")
 
 
-def shares(state: Any) -> dict[str, int]:
+def shares(state: Predictor) -> dict[str, int]:
     """Code lengths since a predictor's state began, in 2^-20 bit: of the mix, and of its parts alone."""
     experts = getattr(state, "experts", None)
     if experts is None:
         return {}
     from .codec.experts import EXPERTS, MIX, MODEL  # start-up: loads numba, as the experts at hand have
 
-    parts = {"mix": MIX} if state.model is None else {"mix": MIX, "experts": EXPERTS, "model": MODEL}
+    parts = {"mix": MIX} if getattr(state, "model", None) is None else {"mix": MIX, "experts": EXPERTS, "model": MODEL}
     return {name: int(experts.state.ledger[row]) for name, row in parts.items()}
 
 

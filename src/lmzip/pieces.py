@@ -11,6 +11,7 @@ import numpy as np
 
 from .codec.message import NLL_BITS
 from .frames import read_block
+from .predictor import Predictor
 
 Clock = Callable[[], float]
 PIECES, PIECE, ALIGNED = 16, 32760, 12  # ALIGNED: whole samples of sound, whole pixels of images
@@ -49,7 +50,7 @@ def processor_time(clock: Clock) -> Clock:
 class Run:
     """A predictor through which data goes, and what that takes."""
 
-    def __init__(self, state: Any, clock: Clock) -> None:
+    def __init__(self, state: Predictor, clock: Clock) -> None:
         together = state.header.streams * state.header.segment
         self.state, self.clock, self.step = state, clock, max(1, TIMED // together)
         self.processor = processor_time(clock)

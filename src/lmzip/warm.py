@@ -20,7 +20,7 @@ import numpy as np
 from . import compilation, pool
 from .codec.message import Header
 from .codec.settings import ExpertSettings, ModelSettings
-from .predictor import completed
+from .predictor import Predictor, completed
 from .pretrained.table import FILE, byte_letters
 from .pretrained.tensors import SINGLE
 from .session import Session
@@ -65,16 +65,16 @@ def _header(segment: int, **parts: Any) -> Header:
     return Header(segment=segment, frame_size=4096, **parts)
 
 
-def _encode(state: Any, data: bytes) -> None:
+def _encode(state: Predictor, data: bytes) -> None:
     completed(state.encode(np.frombuffer(data, np.uint8))).finish()
 
 
-def _decode(state: Any, length: int) -> None:
+def _decode(state: Predictor, length: int) -> None:
     """Some bytes from a transcript that means nothing."""
     completed(state.decode(np.arange(64 * length).astype(np.uint8), length))
 
 
-def _skip(state: Any, data: bytes) -> None:
+def _skip(state: Predictor, data: bytes) -> None:
     state.skip(np.frombuffer(data, np.uint8))
 
 

@@ -16,7 +16,7 @@ from ..codec import coder, experts, lockstep, mixed, mixer, model, rng
 from ..codec.kernel import inline
 from ..codec.message import VERSION, Header
 from ..errors import UsageError
-from ..predictor import completed
+from ..predictor import Predictor, completed
 from .notes import PATHS, STATE, again, kernel
 
 _HEAT = np.uint64(STATE)  # where a decoder's state keeps the temperature, in percent
@@ -72,7 +72,7 @@ def _symbols() -> Any:
 class Tempered(lockstep.Decoding):
     """A decoding of random bits whose every decision is made surer or less sure."""
 
-    def __init__(self, state: Any, noise: np.ndarray, length: int, temperature: float) -> None:
+    def __init__(self, state: lockstep.Lockstep, noise: np.ndarray, length: int, temperature: float) -> None:
         super().__init__(state, noise, length)
         self._state = np.concatenate((self._state, np.array([round(100 * temperature)], np.uint64)))
 
@@ -110,7 +110,7 @@ def check(header: Header, temperature: float) -> None:
         raise UsageError("several streams are sampled at temperature 1 only; leave the option out")
 
 
-def sample(state: Any, length: int, seed: int = 0, temperature: float = 1.0) -> bytes:
+def sample(state: Predictor, length: int, seed: int = 0, temperature: float = 1.0) -> bytes:
     """`length` bytes that may follow what the predictor `state` has seen; it sees and learns them too.
 
     temperature: 1 samples what is coded; below, each binary decision is surer (0: the likelier bit), above, less sure.
@@ -118,5 +118,5 @@ def sample(state: Any, length: int, seed: int = 0, temperature: float = 1.0) -> 
     """
     check(state.header, temperature)
     bits = noise(seed, 4 * length + 8)  # no byte takes more than 256 bits
-    decoding = state.decode(bits, length) if temperature == 1 else Tempered(state, bits, length, temperature)
+    decoding = state.decode(bits, length) if temperature == 1 else Tempered(state, bits, length, temperature)  # type: ignore[arg-type]
     return bytes(completed(decoding).data)

@@ -92,13 +92,14 @@ class Probe:
         self.squares = np.zeros(length)
         self.count = 0
 
-    def look(self, state: Any, at: int, ahead: np.ndarray) -> None:
+    def look(self, state: lockstep.Lockstep, at: int, ahead: np.ndarray) -> None:
         """The state stands before position `at`, between two segments; `ahead` is to come."""
         length = len(self.bits)
         if at < self.next or len(ahead) < length:
             return
         self.next = at + self.every
         model, segment, place = state.model, state.header.segment, np.array([at])
+        assert model is not None
         kept, past, before = model.caches, int(model.past[0]), state.take(at, length)
         model.caches, model.past[0] = model.fresh_caches(), 0
         state.put(at, ahead[:length])
@@ -128,7 +129,7 @@ class Probe:
 class Noting(lockstep.Encoding):
     """A frame on its way into the very transcript it would have anyhow; `costs[i]` by PARTS, uint32 in 2^-20 bit."""
 
-    def __init__(self, state: Any, data: np.ndarray, trace: Trace) -> None:
+    def __init__(self, state: lockstep.Lockstep, data: np.ndarray, trace: Trace) -> None:
         """Raises ValueError for several streams."""
         super().__init__(state, data)
         if state.streams > 1:

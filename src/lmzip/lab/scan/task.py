@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ...codec.lockstep import Lockstep
 from ...codec.message import NLL_BITS
 from ...codec.symbols import FREQUENCY_BITS
-from ...predictor import completed
+from ...predictor import Predictor, completed
 
 LETTERS = np.frombuffer(string.ascii_lowercase.encode(), np.uint8)
 TRIALS = 48  # of each task
@@ -42,7 +43,7 @@ class Frozen:
 
 
 @contextlib.contextmanager
-def aside(state: Any, frozen: bool = False) -> Iterator[Any]:
+def aside(state: Lockstep, frozen: bool = False) -> Iterator[Lockstep]:
     """Whatever the predictor codes within leaves no trace; if frozen, its language model learns nothing meanwhile."""
     learner = getattr(state, "learner", None)
     frozen = frozen and learner is not None
@@ -50,7 +51,7 @@ def aside(state: Any, frozen: bool = False) -> Iterator[Any]:
     saved = {name: array.copy() for name, array in state.arrays().items() if not (frozen and name == "model.tables")}
     try:
         if frozen:
-            state.learner = Frozen(state.model)
+            state.learner = Frozen(state.model)  # type: ignore[assignment]
         yield state
     finally:
         if learner is not None:
@@ -60,12 +61,12 @@ def aside(state: Any, frozen: bool = False) -> Iterator[Any]:
             state.arrays()[name][...] = saved[name]
 
 
-def code_length(state: Any, text: np.ndarray) -> float:
+def code_length(state: Predictor, text: np.ndarray) -> float:
     """Bits that the predictor takes for a text, as the next of what it codes."""
     return completed(state.encode(text)).nll / (1 << NLL_BITS)
 
 
-def byte_costs(state: Any, text: np.ndarray) -> np.ndarray:
+def byte_costs(state: Lockstep, text: np.ndarray) -> np.ndarray:
     """Bits that the language model takes for each byte of a text, float64 [len(text)].
 
     Raises ValueError with replay, several streams or no language model.
@@ -152,7 +153,7 @@ def tasks(seed: int = 0, trials: int = TRIALS) -> list[Task]:
     return [repeat.task("repeat"), recall.task("recall"), analogy.task("analogy")]
 
 
-def examine(state: Any, seed: int = 0, trials: int = TRIALS) -> dict[str, dict[str, dict[str, float]]]:
+def examine(state: Lockstep, seed: int = 0, trials: int = TRIALS) -> dict[str, dict[str, dict[str, float]]]:
     """Every task's scores, by task and by "frozen" or "learning"; the predictor is left as it was."""
     result: dict[str, dict[str, dict[str, float]]] = {}
     for task in tasks(seed, trials):
