@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from lmzip.codec.message import NLL_BITS
+
 from . import figures
 from .run import about
 
@@ -44,7 +46,7 @@ def curve(state: Any, data: np.ndarray) -> dict:
         if encoding.position >= len(data) * (len(positions) + 1) / POINTS or encoding.done:
             found = shares(state) or {"model": encoding.nll}
             positions.append(encoding.position)
-            lengths.append({name: value / (1 << 20) for name, value in found.items()})
+            lengths.append({name: value / (1 << NLL_BITS) for name, value in found.items()})
     bits = {name: [one[name] for one in lengths] for name in lengths[0]}
     return {"position": positions, "bits": bits, "cpu": time.process_time() - begin}
 

@@ -10,6 +10,7 @@ import math
 import time
 from pathlib import Path
 
+from lmzip.codec.message import NLL_BITS
 from lmzip.predictor import completed
 from lmzip.session import Session
 
@@ -109,10 +110,10 @@ def bits(args: argparse.Namespace) -> None:
     for precision, adapt, experts in [(8, "none", "none"), (12, "none", "none"), (16, "none", "none"),
                                       (8, "head", "none"), (8, "none", "fast"), (8, "head", "fast")]:  # fmt: skip
         pretrained = model.open_model(args.model, precision, adapt)
-        state = pretrained.lockstep(pretrained.archive_header(presets.EXPERTS[experts], 1 << 20), Session())
+        state = pretrained.lockstep(pretrained.archive_header(presets.EXPERTS[experts], presets.FRAME_SIZE), Session())
         begin = time.process_time()
         encoding = completed(state.encode(np.frombuffer(data, np.uint8)))
-        spent, nll = time.process_time() - begin, encoding.nll / (1 << 20)
+        spent, nll = time.process_time() - begin, encoding.nll / (1 << NLL_BITS)
         print(
             f"{precision} bits, adapt {adapt}, experts {experts}: {nll / len(data):.5f} bpb, "
             f"{100 * (nll / float_bits - 1):+.3f} %, {spent:.1f} CPU s, {len(encoding.finish()):,} bytes", flush=True

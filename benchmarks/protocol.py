@@ -29,13 +29,14 @@ from typing import Any
 import numpy as np
 
 from lmzip.predictor import completed
+from lmzip.presets import FRAME_SIZE
 from lmzip.session import Session
 
 from . import figures
 from .protocol_figures import draw, tabulate
 from .run import about
 
-FRAME = 1 << 20
+FRAME = FRAME_SIZE
 
 
 def headers(experts: bool = True) -> dict[str, Any]:
@@ -164,7 +165,7 @@ def extremes(data: bytes) -> list[dict]:
         p = (WHOLE - 255 * Oracle(told, trust).others) / WHOLE if told else 1 / 256
         p = 1 / WHOLE if told is wrong else p
         ideal = -math.log2(p) * len(data)
-        row = {"predictor": name, "probability": p, "ideal_bits": ideal, "nll_bits": nll / (1 << 20)}
+        row = {"predictor": name, "probability": p, "ideal_bits": ideal, "nll_bits": nll / (1 << NLL_BITS)}
         rows.append(row | {"transcript": len(transcript), "told": len(told), "original": len(data)})
         look(rows[-1])
     return rows

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmzip.codec.message import NLL_BITS
 from lmzip.lab.provenance import about
 from lmzip.session import Session
 
@@ -39,7 +40,7 @@ def run(data: np.ndarray, preset: str) -> list[dict]:
     for end in range(MB, len(data) + 1, MB):
         while encoding.position < end and not encoding.done:
             encoding.advance(16)
-        now, total = time.process_time(), encoding.nll / (1 << 20)
+        now, total = time.process_time(), encoding.nll / (1 << NLL_BITS)
         row = {"mb": end // MB, "cpu": now - before, "bpb": (total - bits) / MB, "resident": resident()}
         rows.append(row)
         print(

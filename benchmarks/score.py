@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import mean
 
 from lmzip import presets
+from lmzip.codec.message import NLL_BITS
 from lmzip.lab.provenance import about
 from lmzip.lab.score import Scorer
 from lmzip.prior import store
@@ -50,7 +51,7 @@ def scored(texts: dict[str, list[bytes]], scorer: Scorer) -> tuple[dict[str, lis
     """Bits per byte by kind, and CPU seconds a text."""
     scorer.nll(b"warm")
     start = time.process_time()
-    result = {kind: [scorer.nll(text) / (1 << 20) / len(text) for text in some] for kind, some in texts.items()}
+    result = {kind: [scorer.nll(text) / (1 << NLL_BITS) / len(text) for text in some] for kind, some in texts.items()}
     return result, (time.process_time() - start) / sum(map(len, texts.values()))
 
 

@@ -17,6 +17,7 @@ from statistics import median
 
 import numpy as np
 
+from lmzip.codec.message import NLL_BITS
 from lmzip.lab.provenance import about
 
 from .run import RESULTS, ROOT
@@ -83,7 +84,7 @@ def measure(one: dict, data: np.ndarray) -> dict:
         "us_per_byte": 1e6 * step / one["segment"],
         "gops_in_products": median(rate for rate, _ in rates[half:-1]),
         "gops_of_step": rates[0][1] / step / 1e9,
-        "nll_bits": encoding.nll / (1 << 20),
+        "nll_bits": encoding.nll / (1 << NLL_BITS),
     }
 
 
