@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from lmzip.codec.message import NLL_BITS
 from lmzip.predictor import completed
 from lmzip.presets import FRAME_SIZE
 from lmzip.session import Session
