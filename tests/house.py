@@ -271,13 +271,23 @@ def private_uses(source: Source) -> Iterator[tuple[int, str, str]]:
 
 def private_names(sources: Iterable[Source], excuses: Iterable[Excuse] = ()) -> list[str]:
     """Uses of other modules' private names, but for those excused; and excuses that nothing needs any more."""
-    excuses, offenders, needed = list(excuses), [], set()
-    for source in sources:
-        for line, name, text in sorted(private_uses(source)) if not source.in_codec else ():
-            fitting = [one for one in excuses if one.path == source.path and name in one.names]
-            needed |= {(one.path, name) for one in fitting}
-            if not fitting:
-                offenders.append(f"{source.path}:{line}: {text}")
+    uses = (
+        (source.path, name, f"{source.path}:{line}: {text}")
+        for source in sources
+        if not source.in_codec
+        for line, name, text in sorted(private_uses(source))
+    )
+    return not_excused(uses, list(excuses))
+
+
+def not_excused(uses: Iterable[tuple[str, str, str]], excuses: list[Excuse]) -> list[str]:
+    """Of uses, each a path, a name and what to report, those not excused; and excuses that nothing needs any more."""
+    offenders, needed = [], set()
+    for path, name, text in uses:
+        if any(one.path == path and name in one.names for one in excuses):
+            needed.add((path, name))
+        else:
+            offenders.append(text)
     for one in excuses:
         offenders += [f"{one.path}: no excuse is needed for {name}" for name in one.names
                       if (one.path, name) not in needed]  # fmt: skip
@@ -384,17 +394,13 @@ def state(source: Source) -> dict[str, str]:
 
 def states(sources: Iterable[Source], excuses: Iterable[Excuse] = ()) -> list[str]:
     """State of modules outside the codec, but for those excused; and excuses that nothing needs any more."""
-    excuses, offenders, needed = list(excuses), [], set()
-    for source in sources:
-        for name, text in state(source).items() if not source.in_codec else ():
-            fitting = [one for one in excuses if one.path == source.path and name in one.names]
-            needed |= {(one.path, name) for one in fitting}
-            if not fitting:
-                offenders.append(f"{source.path}:{text}")
-    for one in excuses:
-        offenders += [f"{one.path}: no excuse is needed for {name}" for name in one.names
-                      if (one.path, name) not in needed]  # fmt: skip
-    return offenders
+    uses = (
+        (source.path, name, f"{source.path}:{text}")
+        for source in sources
+        if not source.in_codec
+        for name, text in state(source).items()
+    )
+    return not_excused(uses, list(excuses))
 
 
 # Docstrings

@@ -348,6 +348,22 @@ def test_an_archive_names_its_model(folders, tmp_path, run):
     assert ledger["code_left_out"] > 40000  # the codec, and what reads pretrained models
 
 
+def test_weights_are_loaded_once_for_all_files_of_a_command(folders, run, tmp_path, monkeypatch):
+    loaded, network = [], model.Pretrained.network
+    monkeypatch.setattr(
+        model.Pretrained, "network", lambda self, products=None: loaded.append(1) or network(self, products)
+    )
+    paths = [tmp_path / name for name in ("one", "two")]
+    for path in paths:
+        path.write_bytes(made.SAMPLE.read_bytes()[:600] + path.name.encode())
+    assert run("encode", *paths, "--prior", folders["gpt2"]).status == 0
+    assert loaded == [1]
+    archives = [f"{path}.lmz" for path in paths]
+    for command in (["decode", "-f"], ["-t"]):
+        assert run(*command, *archives, "--prior-path", folders["gpt2"]).status == 0
+    assert loaded == [1, 1, 1]
+
+
 def test_a_missing_or_other_model_is_refused_before_any_work(folders, tmp_path, monkeypatch):
     archive = lmzip.compress(b"some text " * 20, prior=folders["gpt2"], experts="none")
     other = Path(shutil.copytree(folders["gpt2"], tmp_path / "other"))
@@ -358,6 +374,13 @@ def test_a_missing_or_other_model_is_refused_before_any_work(folders, tmp_path, 
         with pytest.raises(MissingPrior, match="is missing"):
             lmzip.decompress(archive, prior_path=place)
     assert lmzip.decompress(archive, prior_path=str(folders["gpt2"])) == b"some text " * 20
+
+
+def test_precisions_offered_are_those_there_are():
+    from lmzip import options
+    from lmzip.pretrained import families
+
+    assert tuple(families.BITS) == options.BITS
 
 
 def test_whatever_bears_on_a_prediction_is_in_the_digest(folders, tmp_path):

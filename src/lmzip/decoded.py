@@ -87,7 +87,7 @@ class Decoded(io.RawIOBase):
     def _next(self) -> bool:
         """The next frame in order; False at the end, which is then checked."""
         with archive_errors():
-            decoded = self._ahead() if self.header.independent_frames and self._processes() > 1 else self._one()
+            decoded = self._ahead() if self.header.independent_frames and self.receiver.processes() > 1 else self._one()
         if decoded is None:
             return False
         data, digest = decoded
@@ -104,15 +104,12 @@ class Decoded(io.RawIOBase):
             self.predictor = self.session.predictor(self.header)
         return self.receiver.codec.rebuild(self.predictor, *pair)
 
-    def _processes(self) -> int:
-        return self.receiver.processes()
-
     def _ahead(self) -> tuple[np.ndarray, bytes] | None:
         """The same, decoded by one of several processes, which are given the frames that come next as well."""
         if self.executor is None:
             version = self.header.format_version
-            self.executor = self.workers.enter_context(pool.processes(self._processes(), version))
-        while len(self.waiting) < 2 * self._processes() and (pair := next(self.frames, None)) is not None:
+            self.executor = self.workers.enter_context(pool.processes(self.receiver.processes(), version))
+        while len(self.waiting) < 2 * self.receiver.processes() and (pair := next(self.frames, None)) is not None:
             session = self.session.of_worker()
             self.waiting.append(self.executor.submit(pool.decode, session, self.header, *pair))
         if not self.waiting:

@@ -58,10 +58,6 @@ class Cost:
         """Operations for every coded frame besides: the state's digest, or a new predictor where it is independent."""
         return 2_000_000_000 if self.header.independent_frames else 300_000_000
 
-    def seconds(self, length: int) -> float:
-        """Time to code `length` bytes, about."""
-        return (self.work * length + self.frame_work * (length // self.header.frame_size)) / RATE
-
 
 def readable_time(amount: float) -> str:
     """Seconds as a person says them."""

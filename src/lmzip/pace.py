@@ -58,7 +58,7 @@ class Pace:
         Two threads share a frame between experts and model to encode; independent frames go to as many processes.
         """
         frames = -(-length // header.frame_size)
-        processes = max(1, min(session.threads, frames)) if header.independent_frames else 1
+        processes = session.processes(header, length)
         byte = self.experts + self.model
         if session.threads > 1 and processes == 1 and self.model and self.experts and not header.independent_frames:
             byte = max(self.experts, self.model, SHARED * byte)

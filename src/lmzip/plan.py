@@ -175,9 +175,7 @@ def make(
                 sample = replace(sample, model=sampling.relation(fast, header, cost))
         estimates[name] = estimate(name, header, sample, cost, session, charged, begun=budget is not None)
     left = math.inf if budget is None else budget - (clock() - since)
-    ahead = (
-        fast.frame_size * _processes(fast, length, session) if fast.independent_frames and session.threads > 1 else 0
-    )
+    ahead = fast.frame_size * session.processes(fast, length) if fast.independent_frames and session.threads > 1 else 0
     return Choice(sample, estimates, best(estimates, left).preset, budget or math.inf, since, clock, ahead)
 
 
@@ -190,10 +188,6 @@ def _ruled_out(
     if noted := pace.noted(header, session, notes):
         return noted.times(sample.load).seconds(sample.length, header, session) > budget
     return pace.assumed(header).seconds(sample.length, header, session) > HOPE * budget
-
-
-def _processes(header: Header, length: int, session: Session) -> int:
-    return max(1, min(session.threads, -(-length // header.frame_size))) if header.independent_frames else 1
 
 
 def estimate(
@@ -219,7 +213,7 @@ def estimate(
         archive=round(transcript + code + ENDS + frames * FRAME),
         error=round(transcript * sample.error(learnt)),
         seconds=now.seconds(round(length * (1 - sample.stored)), header, session) + STORED * length * sample.stored,
-        memory=_processes(header, length, session) * limits.Cost(header).memory(learnt),
+        memory=session.processes(header, length) * limits.Cost(header).memory(learnt),
     )
 
 

@@ -65,6 +65,11 @@ class Session:
         """The session of one of several processes: with a thread of its own, priors where they are found here."""
         return Session(1, self.device, self.places)
 
+    def processes(self, header: Header, length: int) -> int:
+        """How many code so many bytes at once: where frames are independent a thread is a process, for a frame each."""
+        frames = -(-length // header.frame_size)
+        return max(1, min(self.threads, frames)) if header.independent_frames else 1
+
     def open(self, name: str | os.PathLike[str], *, bits: int | None = None, adapt: str | None = None) -> Knowledge:
         """The prior of this name, digest, file or directory, remembered by its digest.
 

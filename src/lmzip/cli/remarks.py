@@ -32,12 +32,5 @@ def on_encoding(args: argparse.Namespace, header: Header, output: str) -> list[s
     return [text for test, text in ENCODING if test(args, header, output)]
 
 
-def on_decoding(args: argparse.Namespace, header: Header) -> list[str]:
-    """Remarks on options that change nothing about how an archive with this header is decoded."""
-    if args.threads != 1 and not header.independent_frames and not header.prior:
-        return ["-T changes nothing here: every frame builds on the one before"]
-    return []
-
-
 def _has_model(header: Header) -> bool:
     return header.model is not None or header.prior is not None

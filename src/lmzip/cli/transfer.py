@@ -152,9 +152,7 @@ def announce(
 
     source: what is to be encoded, if it can be looked at: a bit of it is coded to see its pace.
     """
-    cost, processes = session.cost(header), 1
-    if header.independent_frames:
-        processes = min(session.threads, -(-(total or 1 << 60) // header.frame_size) or 1)
+    cost, processes = session.cost(header), session.processes(header, total or 1 << 60)
     memory = f"{processes * cost.memory(total) / MB:,.0f} MB of memory"
     if source is not None and source.size() is None:
         source = None

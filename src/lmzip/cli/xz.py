@@ -34,6 +34,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     if args.action == "list":
         listing.run(args, console)
     elif args.action == "verify":
-        console.each(args.files, lambda name: verify.verify(args, console, name, None))
+        session = arguments.session(args, console)
+        console.each(args.files, lambda name: verify.verify(args, console, session, name, None))
     else:
         (decode if args.action == "decode" else encode).run(args, console)

@@ -87,11 +87,13 @@ def measure(
 ) -> Worth | None:
     """Of the prior of an archive with these frames; codes up to 1 MiB of the original without it, as `look` is told.
 
-    None where there is nothing to compare: no frames, or a prior that can't be rebuilt and has no fingerprint.
+    None where there is nothing to compare: no frames, or a prior that can't be rebuilt.
     """
     prior = session.knowledge(header)
-    if not frames or prior is None or prior.rebuilt is None or prior.fingerprint() is None:
+    if not frames or prior is None or prior.rebuilt is None:
         return None
+    original.seek(0)
+    seen = overlap(prior, original)
     look()
     pieces: list[bytes] = []
     nll = 0
@@ -104,4 +106,4 @@ def measure(
     original.seek(0)
     without = bits(replace(header, prior=None), pieces, session) / 8
     length = sum(map(len, pieces))
-    return Worth(overlap(prior, original), length, nll / (8 << NLL_BITS), without, prior.size, prior.rebuilt)
+    return Worth(seen, length, nll / (8 << NLL_BITS), without, prior.size, prior.rebuilt)

@@ -47,7 +47,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> None:
     """Every archive into a file of its own."""
     output = arguments.output(args)
-    console.each(args.files, lambda name: decode(args, console, name, arguments.placed(output, name, original_name)))
+    session = arguments.session(args, console)  # one for all archives: a prior is opened once
+
+    def one(name: str) -> None:
+        decode(args, console, session, name, arguments.placed(output, name, original_name))
+
+    console.each(args.files, one)
 
 
 def original_name(name: str) -> str:
@@ -61,7 +66,7 @@ def original_name(name: str) -> str:
     raise UsageError(f"its name doesn't end in {SUFFIX}; name the output with -o or -c")
 
 
-def decode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
+def decode(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> None:
     """The archive `name` into the file `output`.
 
     Raises UsageError, FileError, and what Receiver.run raises: of damage, with what --keep-going saved.
@@ -71,7 +76,7 @@ def decode(args: argparse.Namespace, console: Console, name: str, output: str) -
         if args.resume:
             raise UsageError("what the archive's own code has begun can't be resumed; leave --resume out")
         return run_embedded(args.run_embedded, console, name, target)
-    session, limits = arguments.session(args, console), arguments.decode_options(args).limits
+    limits = arguments.decode_options(args).limits
     with reading(name) as source:
         if args.keep_going:
             check_rest(source, target)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ... import checkpoint, pack, plan, presets
+from ...codec.message import Header
 from ...deadline import held
 from ...errors import UsageError
 from ...files import SUFFIX, Output
@@ -62,29 +63,35 @@ def run(args: argparse.Namespace, console: Console) -> None:
     def archive_name(name: str) -> str:
         return "-" if name == "-" else name + SUFFIX
 
-    console.each(args.files, lambda name: encode(args, console, name, arguments.placed(output, name, archive_name)))
+    session = arguments.session(args, console)  # one for all files: a prior is opened once
+
+    def one(name: str) -> None:
+        encode(args, console, session, name, arguments.placed(output, name, archive_name))
+
+    console.each(args.files, one)
 
 
-def encode(args: argparse.Namespace, console: Console, name: str, output: str) -> None:
+def encode(args: argparse.Namespace, console: Console, session: Session, name: str, output: str) -> None:
     """The file `name` into the archive `output`. Raises UsageError, PriorError, and as Sender.run."""
     if args.verify and output == "-":
         raise UsageError("--verify needs a file to read again; name one with -o")
-    session = arguments.session(args, console)
     target = Target(output, args.force, args.resume, is_archive=True)
     options, choice = _options(args, console, session, name, target)
-    for remark in remarks.on_encoding(args, options.header(session), output):
+    header = options.header(session)
+    for remark in remarks.on_encoding(args, header, output):
         console.say(remark)
     with reading(name) as file, writing(target, file, console) as opened, _restartable(opened, choice) as sink:
         onto, resume = opened._replace(sink=sink), args.resume
         while True:
             bar = console.bar(name, args.checkpoint)
             try:
-                ledger, overlap = _code(file, onto, options, session, console, bar, choice, resume)
+                code = pack.code(header) if options.code else b""
+                ledger, overlap = _code(file, onto, header, code, session, console, bar, choice, resume)
                 break
             except plan.TooSlow as slow:
                 choice, resume = slow.choice, False
                 console.say(str(choice))
-                options = _with(options, choice.preset)
+                header = _with(options, choice.preset).header(session)
                 file.seek(0)
                 sink.seek(0)
                 sink.truncate(0)
@@ -105,7 +112,8 @@ def encode(args: argparse.Namespace, console: Console, name: str, output: str) -
 def _code(
     file: Any,
     opened: Opened,
-    options: EncodeOptions,
+    header: Header,
+    code: bytes,
     session: Session,
     console: Console,
     bar: Watch,
@@ -113,13 +121,12 @@ def _code(
     resume: bool,
 ) -> tuple[Ledger, Overlap | None]:
     """The archive, and what of the file a prior knew. Raises plan.TooSlow where a choice by time turns out too slow."""
-    header, total, source, overlap = options.header(session), file.size(), file, None
+    total, source, overlap = file.size(), file, None
     knowledge = session.knowledge(header)
     if knowledge is not None and (fingerprint := knowledge.fingerprint()) is not None:
         overlap = Overlap(fingerprint)
         source = Tap(file, overlap)
     watch = choice.watch(bar) if choice is not None else bar
-    code = pack.code(header) if options.code else b""
     sender = Sender(opened.sink, header, code, watch, opened.snapshot, session=session)
     if resume:
         sender.saved()  # what can't go on is refused before anything else is said or done

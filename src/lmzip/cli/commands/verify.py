@@ -6,6 +6,7 @@ import argparse
 import contextlib
 
 from ...errors import ArchiveError
+from ...session import Session
 from ...text import printable
 from .. import arguments
 from ..console import Console
@@ -33,15 +34,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> None:
     """One archive."""
     with console.failures("" if args.file == "-" else args.file):
-        verify(args, console, args.file, args.original)
+        verify(args, console, arguments.session(args, console), args.file, args.original)
 
 
-def verify(args: argparse.Namespace, console: Console, name: str, original: str | None) -> None:
+def verify(args: argparse.Namespace, console: Console, session: Session, name: str, original: str | None) -> None:
     """The archive `name`, against a file if it is given. Raises ArchiveError."""
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(reading(name))
         compared = stack.enter_context(reading(original)) if original else None
-        limits, session = arguments.decode_options(args).limits, arguments.session(args, console)
+        limits = arguments.decode_options(args).limits
         total, length = lengths(source, session)[0], compared.size() if compared else None
         if total is not None and length is not None and total != length:
             longer = "longer" if length > total else "shorter"
