@@ -205,7 +205,7 @@ def test_an_interruption_stops_the_rest(run, book, tmp_path, monkeypatch):
 
     tried = []
 
-    def interrupted(args, console, name, output):
+    def interrupted(args, console, session, name, output):
         tried.append(name)
         raise lmzip.Interrupted("interrupted")
 
