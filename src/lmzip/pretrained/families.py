@@ -17,7 +17,7 @@ from ..errors import PriorError
 from .activations import GELU, GELU_NEW, QUICK_GELU, RELU, RELU2, SILU
 from .tensors import Tensor, load_json
 
-CONTEXT = 2048  # tokens a window holds at most
+CONTEXT = 2048  # positions that one sees, unless it is told otherwise
 BITS = {8: (1, 127), 12: (2, 2047), 16: (2, 127 * 256)}  # of weights: limbs, and the largest integer
 ACTIVATIONS = {
     **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), GELU_NEW),
@@ -77,10 +77,12 @@ class Architecture:
     tied: bool = False
     start: int | None = None  # the id a window begins with
     unknown: int | None = None
-
-    @property
-    def context(self) -> int:
-        return min(self.positions, CONTEXT)
+    norms: str = "before"
+    head_norm: str = ""
+    embedding_scale: float = 1.0
+    attention_scale: float = 0.0
+    windows: tuple[int, ...] = ()
+    local_base: float = 0.0
 
 
 class _Config:
@@ -324,6 +326,12 @@ class Weights:
         gain = self.vector(f"{name}.weight", width)
         bias = np.zeros(width, np.float32) if self.architecture.rms else self.vector(f"{name}.bias", width)
         return gain, bias
+
+    def norms(self, layer):
+        return self.norm(layer), None, self.norm(layer, True), None
+
+    def head_norms(self, layer):
+        return None
 
     def _linear(self, name: str, inputs: int, outputs: int, transposed: bool = False) -> tuple[np.ndarray, np.ndarray]:
         tensor = self.find(f"{name}.weight", (inputs, outputs) if transposed else (outputs, inputs))

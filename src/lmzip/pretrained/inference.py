@@ -1,54 +1,72 @@
-"""The network: tokens in, logits out, in exact arithmetic. Keys and values of a window are a cache, no more.
+"""The network: tokens in, logits out, in exact arithmetic. What a window remembers is a cache, no more.
 
-`logits` serves any number of positions at once. With several rows products go to the fastest exact matrix unit that
-codec/product.py knows, with few to `layers.multiply`; both give the same integers.
+Positions go through the layers together, as many as there are; a row depends on the other rows only through keys and
+values, so steps, batches and several windows at once give equal bits.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..codec.exact import f4
 from ..errors import PriorError
-from . import functions, layers
+from . import attention, functions, layers, product
 from .activations import GELU, RELU, RELU2
-from .families import BITS, Architecture, Weights
+from .families import BITS, CONTEXT, Architecture, Weights
 from .tensors import Tensor
 
-FEW = 8  # rows up to which kernels multiply
-ROWS = 128  # most rows at once
-DEPTH = 1920  # 128 * 64 * DEPTH < 2^24
+ROWS = attention.ROWS_AHEAD  # most positions of a window that are read at once
+SINK = 4  # positions at a window's beginning that all later ones see (Xiao et al. 2024)
 
 
 class Linear(NamedTuple):
-    """Weights as integers, int8[limbs, outputs, inputs], the scale and the bias of each output."""
+    """Weights as integers in panels, int8[limbs, panels, pairs, LANES, 2], the scale and the bias of each output."""
 
     weight: np.ndarray
     scale: np.ndarray
     bias: np.ndarray
 
 
-class Layer(NamedTuple):
-    """A layer's norms (gain and bias), its matrices, and its keys and values of the window."""
+Norm = tuple[np.ndarray, np.ndarray]  # gain and bias
 
-    norm: tuple[np.ndarray, np.ndarray]
+
+class Layer(NamedTuple):
+    """A layer's norms: before and behind attention, before and behind the feed-forward part; its matrices."""
+
+    norms: tuple[Norm | None, Norm | None, Norm | None, Norm | None]
+    head_norms: tuple[np.ndarray, np.ndarray] | None
     qkv: Linear
     out: Linear
-    norm2: tuple[np.ndarray, np.ndarray]
     up: Linear
     down: Linear
-    keys: np.ndarray  # float32[shared, size, context]
-    values: np.ndarray  # float32[shared, context, size]
+
+
+class Window:
+    """What is remembered of one sequence of tokens: every layer's keys and values."""
+
+    def __init__(self, memories: list[attention.Memory]) -> None:
+        self.tokens = np.zeros(0, np.int32)  # that were read
+        self.memories = memories
+
+    def rewind(self, tokens: np.ndarray, first: int) -> int:
+        """How many of `tokens` are remembered, `first` at most; what follows them is forgotten."""
+        alike = min(len(tokens), len(self.tokens))
+        differs = np.flatnonzero(self.tokens[:alike] != tokens[:alike])
+        alike = min(int(differs[0]) if len(differs) else alike, first)
+        if len(self.tokens) - alike > attention.FORGOTTEN:  # what those before saw may have been overwritten
+            alike = 0
+        self.tokens = self.tokens[:alike]
+        return alike
 
 
 def quantised(weight: np.ndarray, bias: np.ndarray, bits: int) -> Linear:
     """Weights float32[outputs, inputs] as integers, a scale for every output, rounded to nearest."""
     limbs, limit = BITS[bits]
-    integers = np.zeros((limbs, *weight.shape), np.int8)
     most = np.maximum(np.abs(weight).max(1), f4(1e-20))
+    integers = np.zeros((limbs, *weight.shape), np.int8)
     for start in range(0, len(weight), 4096):  # a copy of a part of it at a time
         rows = slice(start, start + 4096)
         q = np.rint(weight[rows] * (f4(limit) / most[rows])[:, None]).astype(np.int32)
@@ -57,159 +75,155 @@ def quantised(weight: np.ndarray, bias: np.ndarray, bits: int) -> Linear:
             integers[limb, rows] = q - (high << 8)
             q = high
         integers[0, rows] = q
-    return Linear(integers, most / f4(limit), bias)
+    return Linear(np.stack([product.panels(limb) for limb in integers]), most / f4(limit), bias)
 
 
 class Network:
-    """A model's layers, and the window whose keys and values it remembers."""
+    """A model's weights as integers, and how they turn tokens into logits.
 
-    def __init__(self, architecture: Architecture, weights: Weights, bits: int, products: str | None = None) -> None:
-        self.architecture = architecture
-        context = architecture.context
+    context: positions that one sees, itself included, beside the first SINK of its window. A window of `span` tokens is
+    longer where the model was made for more positions, so that it need not begin anew so often.
+    """
+
+    def __init__(self, architecture: Architecture, weights: Weights, bits: int, context: int = CONTEXT) -> None:
+        self.architecture, self.bits = architecture, bits
+        self.context, self.span = min(context, architecture.positions), min(4 * context, architecture.positions)
         self.embedding: Tensor = weights.embedding()
         self.embedding.floats()  # once, to see that all of it is finite
         self.positions = weights.positions()
-        self.layers = [self._layer(weights, layer, bits) for layer in range(architecture.layers)]
+        self.layers = [self._layer(weights, layer) for layer in range(architecture.layers)]
         self.norm = weights.norm(None)
         head, bias = weights.head()
         self.head = quantised(head.floats(), bias, bits)
         weights.finish()
-        dims, frequencies = architecture.rotary, []
-        if dims:
-            frequencies = functions.inverse_frequencies(dims, architecture.base, architecture.scaling)
-        tables = functions.rotations(frequencies, context)
-        self.cosines, self.sines = (table.reshape(context, dims // 2) for table in tables)
-        kind = architecture.activation
-        self.table = functions.normal() if kind == GELU else functions.sigmoid() if kind < RELU else np.zeros(2, f4)
-        assert kind <= RELU2
-        self.tokens = np.zeros(0, np.int32)  # whose keys and values are in the cache
-        longest = max(architecture.width, context, layers.LANES) + 4
-        self.work, self.steps = np.zeros((2, longest), f4), np.zeros(context + 4, np.int32)
-        self._products = products
+        self.turns = self.local_turns = _turns(architecture.rotary, architecture.base, architecture.scaling, self.span)
+        if architecture.local_base:
+            self.local_turns = _turns(architecture.rotary, architecture.local_base, None, self.span)
+        activation = architecture.activation
+        assert activation <= RELU2
+        self.table = functions.normal() if activation == GELU else functions.sigmoid()
+        if activation >= RELU:
+            self.table = np.zeros(2, f4)
+        self._lanes, self._scratch = np.zeros(layers.LANES, f4), np.zeros(architecture.size, np.int16)
+        self._sums, self._totals = (np.zeros((product.ROWS, product.LANES), kind) for kind in (np.int32, np.int64))
+        slots = attention.slots(self.context)
+        self._work = attention.work(slots, architecture.heads // architecture.shared, architecture.size)
+        self._sharpness = f4(architecture.attention_scale) or f4(1) / np.sqrt(f4(architecture.size))
 
-    def _layer(self, weights: Weights, layer: int, bits: int) -> Layer:
-        architecture = self.architecture
-        linear = {which: quantised(*weights.linear(layer, which), bits) for which in ("qkv", "out", "up", "down")}
-        keys = np.zeros((architecture.shared, architecture.size, architecture.context), f4)
-        values = np.zeros((architecture.shared, architecture.context + 4, architecture.size), f4)
-        return Layer(
-            weights.norm(layer), linear["qkv"], linear["out"], weights.norm(layer, True), linear["up"], linear["down"],
-            keys, values,
-        )  # fmt: skip
+    def _layer(self, weights: Weights, layer: int) -> Layer:
+        matrices = (quantised(*weights.linear(layer, which), self.bits) for which in ("qkv", "out", "up", "down"))
+        return Layer(weights.norms(layer), weights.head_norms(layer), *matrices)
 
-    def logits(self, window: np.ndarray, first: int) -> np.ndarray:
-        """Logits behind window[first], window[first + 1] …, float32[n, vocabulary]; window: int32, at most `context`.
+    def window(self) -> Window:
+        """A window that has read nothing."""
+        shape, kind = (self.architecture.shared, self.architecture.size), np.int8 if self.bits == 8 else np.int16
+        return Window([attention.memory(*shape, self.reach(layer), kind) for layer in range(self.architecture.layers)])
 
-        What the last call left in the cache is used as far as the windows begin alike; it changes no bit.
+    def reach(self, layer: int) -> int:
+        """Positions that one of this layer sees, itself included."""
+        windows = self.architecture.windows
+        return min(windows[layer] or self.context, self.context) if windows else self.context
+
+    def logits(self, asked: Sequence[tuple[Window, np.ndarray, int]]) -> list[np.ndarray]:
+        """For each window, all its tokens, int32[n], and a place `first`: logits behind tokens[first], tokens[first + 1] ….
+
+        Those are float32[n - first, ≥ vocabulary]. What a window remembers is used as far as its tokens are the same;
+        it changes no bit. Raises PriorError if the model's numbers grow without bounds.
         """
-        alike = min(len(window), len(self.tokens))
-        differs = np.flatnonzero(self.tokens[:alike] != window[:alike])
-        alike = min(int(differs[0]) if len(differs) else alike, first)
-        self.tokens = self.tokens[:alike]
-        logits = np.zeros((len(window) - first, self.architecture.vocabulary), f4)
-        for start in range(alike, len(window), ROWS):
-            part = window[start : start + ROWS]
-            x = self._forward(part, start)
-            self.tokens = np.concatenate((self.tokens, part)).astype(np.int32)
-            if start + len(part) > first:
-                skip = max(0, first - start)
-                self._head(x[skip:], logits[start + skip - first : start + len(part) - first])
-        return logits
+        parts = []
+        for window, tokens, first in asked:
+            start = window.rewind(tokens, first)
+            while start < first and len(tokens) - start > ROWS:
+                count = min(ROWS, first - start)
+                self._forward([(window, start, tokens[start : start + count])])
+                start += count
+            parts.append((window, start, tokens[start:]))
+        x = self._forward(parts)
+        ends = np.cumsum([len(tokens) for _, _, tokens in parts])
+        wanted = [np.arange(end - (len(tokens) - first), end) for (_, tokens, first), end in zip(asked, ends)]
+        logits = self._head(x[np.concatenate(wanted)])
+        return np.split(logits, np.cumsum([len(rows) for rows in wanted])[:-1])
 
-    def _forward(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        architecture, rows = self.architecture, len(tokens)
-        x = self.embedding.floats(tokens)
-        if self.positions is not None:
-            x = x + self.positions[start : start + rows]
-        q, scale = np.zeros((rows, architecture.width), np.int16), np.zeros(rows, f4)
-        attended = np.zeros((rows, architecture.heads * architecture.size), f4)
-        active = np.zeros((rows, architecture.hidden), f4)
-        for layer in self.layers:
-            self._norm(layer.norm, x, q, scale)
-            qkv = self._multiply(q, scale, layer.qkv)
-            layers.take_heads(qkv, self.cosines, self.sines, architecture.heads, start, layer.keys, layer.values)
-            layers.attend(qkv, architecture.heads, start, layer.keys, layer.values, self.work, self.steps, attended)
-            y = self._multiply(*_integers(attended), layer.out)
+    def _forward(self, parts: Sequence[tuple[Window, int, np.ndarray]]) -> np.ndarray:
+        """The last layer's output behind each of the tokens, float32[all rows, width]; windows remember them."""
+        architecture, group = self.architecture, self.architecture.heads // self.architecture.shared
+        x = np.concatenate([self._embedded(tokens, start) for _, start, tokens in parts])
+        ends = np.cumsum([len(tokens) for _, _, tokens in parts]).tolist()
+        rows = [slice(end - len(tokens), end) for (_, _, tokens), end in zip(parts, ends)]
+        attended = np.zeros((len(x), architecture.heads * architecture.size), f4)
+        active = np.zeros((len(x), architecture.hidden), f4)
+        for number, layer in enumerate(self.layers):
+            before, behind, before_second, behind_second = layer.norms
+            qkv = self._multiply(self._normed(before, x), layer.qkv)
+            if layer.head_norms is not None:
+                self._normalise_heads(qkv, layer.head_norms)
+            local = bool(architecture.windows) and architecture.windows[number] > 0
+            turns, sink = (self.local_turns, 0) if local else (self.turns, SINK)
+            for (window, start, _), here in zip(parts, rows):
+                memory, count = window.memories[number], (here.stop - here.start) * group
+                queries = np.zeros((architecture.shared, count, architecture.size), np.int16)
+                scales = np.zeros((architecture.shared, count), f4)
+                attention.take_heads(
+                    qkv[here], architecture.heads, start, *turns, self._sharpness, self._scratch, queries, scales, memory
+                )
+                attention.attend(queries, scales, group, start, self.reach(number), sink, memory, self._work, attended[here])
+            y = self._normed(behind, self._multiply(attended, layer.out))
             if not architecture.parallel:
                 layers.add(x, y)
-            self._norm(layer.norm2, x, q, scale)
-            h = self._multiply(q, scale, layer.up)
+            h = self._multiply(self._normed(before_second, x), layer.up, spare=product.LANES)
             layers.activate(architecture.activation, self.table, architecture.gated, h, active)
             if architecture.parallel:
                 layers.add(x, y)
-            layers.add(x, self._multiply(*_integers(active), layer.down))
+            layers.add(x, self._normed(behind_second, self._multiply(active, layer.down)))
+        for window, start, tokens in parts:
+            window.tokens = np.concatenate((window.tokens[:start], tokens)).astype(np.int32)
         return x
 
-    def _head(self, x: np.ndarray, logits: np.ndarray) -> None:
-        q, scale = np.zeros(x.shape, np.int16), np.zeros(len(x), f4)
-        self._norm(self.norm, x, q, scale)
-        self._multiply(q, scale, self.head, logits)
+    def _embedded(self, tokens: np.ndarray, start: int) -> np.ndarray:
+        x = self.embedding.floats(tokens)
+        if self.positions is not None:
+            x = x + self.positions[start : start + len(tokens)]
+        if self.architecture.embedding_scale != 1.0:
+            layers.multiply_by(x, f4(self.architecture.embedding_scale))
+        return x
+
+    def _head(self, x: np.ndarray) -> np.ndarray:
+        logits = self._multiply(self._normed(self.norm, x), self.head, spare=product.LANES)
         if not (layers.are_finite(x) and layers.are_finite(logits)):
             raise PriorError("the model's numbers grow beyond what can be computed; use another model")
+        return logits
 
-    def _norm(self, norm: tuple[np.ndarray, np.ndarray], x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> None:
-        epsilon = f4(self.architecture.epsilon)
+    def _normed(self, norm: Norm | None, x: np.ndarray) -> np.ndarray:
+        if norm is None:
+            return x
+        y, epsilon = np.empty_like(x), f4(self.architecture.epsilon)
         if self.architecture.rms:
-            layers.rms_norm(x, norm[0], epsilon, self.work, q, scale)
+            layers.rms_norm(x, norm[0], epsilon, self._lanes, y)
         else:
-            layers.layer_norm(x, *norm, epsilon, self.work, q, scale)
+            layers.layer_norm(x, *norm, epsilon, self._lanes, y)
+        return y
 
-    def _multiply(self, q: np.ndarray, scale: np.ndarray, linear: Linear, y: np.ndarray | None = None) -> np.ndarray:
-        if y is None:
-            y = np.empty((len(q), linear.weight.shape[1]), f4)
-        if len(q) <= FEW:
-            layers.multiply(q, scale, *linear, y)
-        else:
-            halves = np.zeros((2 * len(q), q.shape[1]), np.int8)
-            layers.split_limbs(q, halves)
-            work = np.zeros((layers.TILE, len(q)), f4)
-            layers.combine(unit(self._products)(linear.weight, halves), scale, linear.scale, linear.bias, work, y)
+    def _normalise_heads(self, qkv: np.ndarray, gains: tuple[np.ndarray, np.ndarray]) -> None:
+        queries = self.architecture.heads * self.architecture.size
+        keys = self.architecture.shared * self.architecture.size
+        epsilon = f4(self.architecture.epsilon)
+        for gain, first, stop in zip(gains, (0, queries), (queries, queries + keys)):
+            attention.normalise_heads(qkv, first, stop, gain, epsilon, self._lanes)
+
+    def _multiply(self, x: np.ndarray, linear: Linear, spare: int = 0) -> np.ndarray:
+        """x · weights^T + bias, float32[rows, outputs + spare]: of x as integers, a scale for each row.
+
+        Spare columns keep rows from lying a power of two apart, where all would share a few lines of the cache.
+        """
+        q, scale = np.zeros((len(x), 2 * linear.weight.shape[2]), np.int16), np.zeros(len(x), f4)
+        layers.quantise_rows(x, q, scale)
+        y = np.zeros((len(x), len(linear.bias) + spare), f4)
+        product.multiply(q, scale, *linear, self._sums, self._totals, y)
         return y
 
 
-@cache
-def unit(name: str | None) -> Unit:
-    """What multiplies matrices; torch is loaded, and units compared, when one is first needed."""
-    return Unit(name)
-
-
-class Unit:
-    """Exact products of integer matrices by a backend of codec/product.py, the fastest if none is named."""
-
-    def __init__(self, name: str | None) -> None:
-        import torch  # start-up: loaded when the first product is computed
-
-        from ..codec.product import Products  # start-up: loads torch
-
-        products = Products(name)
-        self.torch, self.name, self.call = torch, products.backend, products.multiply
-        self.operand = torch.from_numpy(np.zeros(0, products.operand)).dtype
-        self.result = torch.from_numpy(np.zeros(0, products.result)).dtype
-
-    def __call__(self, weight: np.ndarray, halves: np.ndarray) -> np.ndarray:
-        """int32[limbs, outputs, rows] = weight · halves^T; weight: int8[limbs, outputs, inputs], halves in ±64.
-
-        float32 holds sums of DEPTH products; int32 of all that a model may have, see families.LIMITS.
-        """
-        torch = self.torch
-        limbs, outputs, inputs = weight.shape
-        left, right = torch.from_numpy(weight), torch.from_numpy(halves)
-        if self.result == torch.int32:
-            sums = torch.empty(limbs, outputs, len(halves), dtype=torch.int32)
-            for limb in range(limbs):
-                self.call(left[limb], right.t(), sums[limb])
-            return sums.numpy()
-        sums = torch.zeros(limbs, outputs, len(halves), dtype=torch.int32)
-        for start in range(0, inputs, DEPTH):
-            part = slice(start, start + DEPTH)
-            for limb in range(limbs):
-                out = torch.empty(outputs, len(halves), dtype=self.result)
-                self.call(left[limb, :, part].to(self.operand), right[:, part].to(self.operand).t(), out)
-                sums[limb] += out.to(torch.int32)
-        return sums.numpy()
-
-
-def _integers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    q, scale = np.zeros(x.shape, np.int16), np.zeros(len(x), f4)
-    layers.quantise_rows(x, q, scale)
-    return q, scale
+def _turns(dims: int, base: float, scaling: dict[str, Any] | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of the rotary embedding of `dims` dimensions, float32[count, dims / 2] each."""
+    frequencies = functions.inverse_frequencies(dims, base, scaling) if dims else []
+    cosines, sines = functions.rotations(frequencies, count)
+    return cosines.reshape(count, dims // 2), sines.reshape(count, dims // 2)

@@ -1,11 +1,15 @@
-"""The loop that sender and receiver share when a model of transformers predicts: by tokens, and in them by bytes.
+"""The loop that sender and receiver share when a pretrained model predicts: by tokens, and in them by bytes.
 
 A token is coded as a walk along the trie of all tokens' bytes: at a node that is a token itself and goes on, whether it
 ends there; else the next byte, by the model's weight of each. With experts every such choice is mixed with what they
-predict, so the archive adapts to its file; without them a token costs -log2 of its probability. The sender predicts as
-many tokens at once as it likes, the receiver one after the other.
+predict, so the archive adapts to its file; without them a token costs -log2 of its probability.
 
-A window holds `context` tokens at most. When it is full the older half goes, and the rest is read anew.
+A frame is cut into as many streams as the header says. They are coded in step, a token of each in turn, and each has a
+window of its own, so the network predicts for all of them at once. The sender predicts as many tokens as it likes; the
+receiver predicts behind the last one and behind those that it guesses will follow, for as far as a guess turns out
+right, the next prediction is there. No bit depends on either.
+
+A window that is full begins anew with the last of its tokens.
 """
 
 from __future__ import annotations
@@ -15,17 +19,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..codec.experts import Experts
+from ..codec.experts import _MATCH_MASK, _MATCHED, _MEMORY, _SLOT_MASK, Experts
 from ..codec.lockstep import Decoding, Encoding, Lockstep
 from ..codec.message import Header
 from . import walk
+from .guesses import Guesses
 from .inference import Network
 from .table import LONGEST
 
 if TYPE_CHECKING:
     from .model import Pretrained
 
-BATCH = 128  # tokens that the sender predicts at once
+BATCH = 128  # tokens that the sender predicts at once, of all streams
 TRUST, DOUBT = (
     (50000, 15000),
     1000,
@@ -34,14 +39,18 @@ RATE = 80  # of biases: so many 1024ths of the gradient
 
 
 class Context:
-    """What a pretrained model holds of the data: the tokens in its window, how often bytes were escaped, biases."""
+    """What a pretrained model holds of the data: the tokens in each stream's window, escapes, biases, ends of tokens."""
 
-    def __init__(self, pretrained: Pretrained) -> None:
+    def __init__(self, pretrained: Pretrained, streams: int, span: int) -> None:
         architecture = pretrained.architecture
         self.start = architecture.start if architecture.start is not None else 0
         self.unknown = architecture.unknown if architecture.unknown is not None else self.start
-        self.window = np.zeros(architecture.context, np.int32)
-        self.count = np.zeros(1, np.int64)
+        self.kept = pretrained.context // 2  # tokens with which a full window begins anew
+        self.windows = np.zeros((streams, span), np.int32)
+        self.counts = np.zeros(streams, np.int64)
+        self.done = np.zeros(streams, np.int64)  # bytes of each stream's part of the frame
+        self.before = np.zeros((streams, 2), np.int64)  # places of the last two tokens, the last one first
+        self.memories = np.zeros((streams, _MEMORY), np.uint64)
         self.flags = np.zeros(0 if pretrained.table.complete else 2, np.int64)
         self.bias = np.zeros(len(pretrained.table.order) if pretrained.adapt else 0, np.int32)
         self.ends = walk.ends()
@@ -49,29 +58,29 @@ class Context:
         self.forget()
 
     def forget(self) -> None:
-        """Begin a window anew."""
-        self.window[0], self.count[0] = self.start, 1
+        """Begin all windows anew, and leave matches: what was coded last is not what comes before the next byte."""
+        self.windows[:, 0], self.counts[:] = self.start, 1
+        self.memories[:, _MATCHED] = 0
 
-    def make_room(self) -> int:
-        """Tokens that the window takes before it is full; at least one."""
-        half = len(self.window) // 2
-        if self.count[0] == len(self.window):
-            self.window[:half] = self.window[-half:].copy()
-            self.count[0] = half
-        return len(self.window) - int(self.count[0])
+    def make_room(self, stream: int) -> int:
+        """Tokens that a window takes before it is full; at least one."""
+        span = self.windows.shape[1]
+        if self.counts[stream] == span:
+            self.windows[stream, : self.kept] = self.windows[stream, span - self.kept :].copy()
+            self.counts[stream] = self.kept
+        return span - int(self.counts[stream])
 
-    def append(self, token: int) -> None:
-        self.window[self.count[0]] = token
-        self.count[0] += 1
+    def append(self, stream: int, token: int) -> None:
+        self.windows[stream, self.counts[stream]] = token
+        self.counts[stream] += 1
 
-    @property
-    def tokens(self) -> np.ndarray:
-        return self.window[: self.count[0]]
+    def tokens(self, stream: int) -> np.ndarray:
+        return self.windows[stream, : self.counts[stream]]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        names = ("window", "count", "flags", "bias", "watched")
+        names = ("windows", "counts", "done", "before", "memories", "flags", "bias", "watched")
         return {name: getattr(self, name) for name in names} | {
-            f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights", "before")
+            f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights")
         }
 
 
@@ -79,17 +88,19 @@ class PretrainedLockstep(Lockstep):
     """A Lockstep whose model is a pretrained one; the same interface. Raises ValueError for headers it can't serve."""
 
     def __init__(self, header: Header, pretrained: Pretrained, network: Network) -> None:
-        if header.streams != 1 or header.model is not None or header.replay:
-            raise ValueError("a pretrained model codes a single stream, alone or with experts")
+        if header.model is not None or header.replay:
+            raise ValueError("a pretrained model predicts alone or with experts, and is not trained")
         super().__init__(replace(header, experts=None))  # they are made below, with inputs for a model
         self.header = header
         self.pretrained, self.network = pretrained, network
-        self.context = self.model = Context(pretrained)  # type: ignore[assignment]
+        self.context = self.model = Context(pretrained, header.streams, network.span)  # type: ignore[assignment]
+        self.read = [network.window() for _ in range(header.streams)]
         if header.experts is not None:
             self.experts = Experts(header.experts, True)
             weights = self.experts.state.weights
             weights[weights > 0] = DOUBT
             weights[:, -2:] = TRUST
+            self.context.memories = np.tile(self.experts.state.memory, (header.streams, 1))
         self._sums = np.zeros(len(pretrained.table.order) + 1, np.int64)
         self._work = np.zeros(len(pretrained.table.order), np.float32)
         self._frequencies = np.zeros((1, 256), np.uint32)
@@ -101,14 +112,23 @@ class PretrainedLockstep(Lockstep):
     def decode(self, transcript: np.ndarray, length: int) -> TokenDecoding:
         return TokenDecoding(self, transcript, length)
 
+    def predict(self, ahead: dict[int, np.ndarray]) -> list[np.ndarray]:
+        """Logits behind each stream's last token, and behind each of the tokens that may follow it, int32[n]."""
+        asked = []
+        for stream, following in ahead.items():
+            tokens = self.context.tokens(stream)
+            asked.append((self.read[stream], np.concatenate((tokens, following)), len(tokens) - 1))
+        return self.network.logits(asked)
+
     def code(
-        self, logits: np.ndarray, at: int, chosen: int, state: np.ndarray, message: np.ndarray, decoding: bool
-    ) -> tuple[int, int]:
-        """Write or read one token at a position, learn from it; returns its bytes and its code length."""
+        self, stream: int, logits: np.ndarray, at: int, chosen: int, state: np.ndarray, message: np.ndarray,
+        decoding: bool,
+    ) -> tuple[int, int]:  # fmt: skip
+        """Write or read one token of a stream at a position, learn from it; returns its bytes and its code length."""
         context, experts, order = self.context, self.experts, self.pretrained.table.order
-        if experts is not None and at >= context.watched[0]:
-            self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
-            context.watched[0] = at + self.segment
+        if experts is not None:
+            self._look(stream, at)
+        context.ends.before[:] = context.before[stream]
         walk.accumulate(logits, order, context.bias, self._work, self._sums)
         parts = (None, None) if experts is None else (context.ends, experts.state)
         place, size, length = walk.code_token(
@@ -117,44 +137,72 @@ class PretrainedLockstep(Lockstep):
         )  # fmt: skip
         if len(context.bias) and place >= 0:
             walk.learn_bias(context.bias, self._sums, place, RATE)
-        context.ends.before[1], context.ends.before[0] = context.ends.before[0], place
-        context.append(int(order[place]) if place >= 0 else context.unknown)
+        context.before[stream] = place, context.before[stream, 0]
+        if experts is not None:
+            context.memories[stream] = experts.state.memory
+        context.append(stream, int(order[place]) if place >= 0 else context.unknown)
         return size, length
+
+    def _look(self, stream: int, at: int) -> None:
+        """Let the experts look at where a stream is, in tables that all of them share, and grow those."""
+        context, experts = self.context, self.experts
+        assert experts is not None
+        memory = experts.state.memory
+        sizes = memory[_SLOT_MASK], memory[_MATCH_MASK]
+        memory[:] = context.memories[stream]
+        memory[_SLOT_MASK], memory[_MATCH_MASK] = sizes
+        if self.streams > 1:
+            experts.grow(self.position + int(context.done.sum()))
+        elif at >= context.watched[0]:
+            self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
+            context.watched[0] = at + self.segment
 
 
 class TokenEncoding(Encoding):
-    """A frame on its way into a transcript; tokens don't cross frames."""
+    """A frame on its way into a transcript; tokens cross neither frames nor streams."""
 
     lockstep: PretrainedLockstep
 
     def __init__(self, lockstep: PretrainedLockstep, data: np.ndarray) -> None:
         super().__init__(lockstep, data)
-        self._places, self._ends = lockstep.pretrained.tokens.cut(data.tobytes())
+        self._parts = _begin(lockstep, len(data))
+        tokens = lockstep.pretrained.tokens
+        self._cuts = [tokens.cut(data[part.start : part.stop].tobytes()) for part in self._parts]
 
     def advance(self, segments: int = 1) -> None:
-        here = self.lockstep
-        goal = min(self.length, self.position + segments * here.segment)
+        goal = min(self.length, self.position + segments * self.lockstep.segment)
         while self.position < goal:
             self._code_batch()
-        if self.done:
-            here._position[0] = self._start + self.length
+        _finish(self)
 
     def _code_batch(self) -> None:
+        """Tokens of every stream that is not done, as many of each."""
         here, context = self.lockstep, self.lockstep.context
-        first = int(np.searchsorted(self._ends, self.position, "right"))
-        count = min(BATCH, len(self._ends) - first, context.make_room())
-        places = self._places[first : first + count]
-        ids = np.where(places >= 0, here.pretrained.table.order[places], context.unknown).astype(np.int32)
-        tokens = context.tokens
-        logits = here.network.logits(np.concatenate((tokens, ids[:-1])), len(tokens) - 1)
-        at, stop = self._start + self.position, int(self._ends[first + count - 1])
-        here.put(at, self._data[self.position : stop])
-        self._make_room(stop - self.position)
+        order = here.pretrained.table.order
+        coded, first = {}, {}  # by stream: where tokens end; how many are coded
+        for stream, (part, (_, ends)) in enumerate(zip(self._parts, self._cuts)):
+            if context.done[stream] < len(part):
+                coded[stream] = ends
+                first[stream] = int(np.searchsorted(ends, context.done[stream], "right"))
+        count = max(1, BATCH // len(coded))
+        for stream, ends in coded.items():
+            count = min(count, len(ends) - first[stream], context.make_room(stream))
+        places = {stream: self._cuts[stream][0][first[stream] : first[stream] + count] for stream in coded}
+        ids = {s: np.where(p >= 0, order[p], context.unknown).astype(np.int32)[:-1] for s, p in places.items()}
+        logits = here.predict(ids)
         for k in range(count):
-            size, length = here.code(logits[k], at, int(places[k]), self._state, self._message, False)
-            at += size
-            self.nll += length
-        self.position = stop
+            for stream, predicted in zip(coded, logits):
+                begin, stop = int(context.done[stream]), int(coded[stream][first[stream] + k])
+                at = self._parts[stream].start + begin
+                here.put(self._start + at, self._data[at : at + stop - begin])
+                self._make_room(stop - begin)
+                place = int(places[stream][k])
+                size, length = here.code(
+                    stream, predicted[k], self._start + at, place, self._state, self._message, False
+                )
+                context.done[stream] += size
+                self.position += size
+                self.nll += length
 
 
 class TokenDecoding(Decoding):
@@ -162,18 +210,66 @@ class TokenDecoding(Decoding):
 
     lockstep: PretrainedLockstep
 
+    def __init__(self, lockstep: PretrainedLockstep, transcript: np.ndarray, length: int) -> None:
+        super().__init__(lockstep, transcript, length)
+        self._parts = _begin(lockstep, length)
+        self._guesses = [Guesses() for _ in self._parts]
+        self._known: list[list[tuple[int, np.ndarray]]] = [[] for _ in self._parts]  # what was guessed, logits behind it
+
     def advance(self, segments: int = 1) -> None:
-        here, context = self.lockstep, self.lockstep.context
-        goal = min(self.length, self.position + segments * here.segment)
+        goal = min(self.length, self.position + segments * self.lockstep.segment)
         while self.position < goal:
-            context.make_room()
-            tokens = context.tokens
-            logits = here.network.logits(tokens, len(tokens) - 1)
-            at = self._start + self.position
-            size, length = here.code(logits[0], at, 0, self._state, self._message, True)
-            self.nll += length
-            size = min(size, self.length - self.position)  # no encoder goes beyond the frame's end
-            self.data[self.position : self.position + size] = here.take(at, size)
+            self._code_round()
+        _finish(self)
+
+    def _code_round(self) -> None:
+        """A token of every stream that is not done."""
+        here, done = self.lockstep, self.lockstep.context.done
+        streams = [stream for stream, part in enumerate(self._parts) if done[stream] < len(part)]
+        self._predict([stream for stream in streams if not self._known[stream]])
+        for stream in streams:
+            part, known = self._parts[stream], self._known[stream]
+            _, logits = known.pop(0)
+            at = part.start + int(done[stream])
+            size, length = here.code(stream, logits, self._start + at, 0, self._state, self._message, True)
+            size = min(size, part.stop - at)  # no encoder goes beyond a part's end
+            self.data[at : at + size] = here.take(self._start + at, size)
+            done[stream] += size
             self.position += size
-        if self.done:
-            here._position[0] = self._start + self.length
+            self.nll += length
+            self._compare(stream, int(here.context.tokens(stream)[-1]))
+
+    def _predict(self, streams: list[int]) -> None:
+        """Logits behind the last token of these streams, and behind what is guessed to follow."""
+        if not streams:
+            return
+        here = self.lockstep
+        ahead = {}
+        for stream in streams:
+            room = here.context.make_room(stream)
+            ahead[stream] = np.array(self._guesses[stream].ahead(room - 1), np.int32)
+        for (stream, guesses), logits in zip(ahead.items(), here.predict(ahead)):
+            self._known[stream] = list(zip([-1, *guesses.tolist()], logits))
+
+    def _compare(self, stream: int, token: int) -> None:
+        """What was predicted behind a guess is kept if this token is the one that was guessed."""
+        guesses, known = self._guesses[stream], self._known[stream]
+        if known:
+            right = known[0][0] == token
+            guesses.judge(right)
+            if not right:
+                known.clear()
+        guesses.learn(token)
+
+
+def _begin(lockstep: PretrainedLockstep, length: int) -> list[range]:
+    """The bytes of each stream's part of a frame."""
+    lockstep.context.done[:] = 0
+    starts = [length * stream // lockstep.streams for stream in range(lockstep.streams + 1)]
+    return list(map(range, starts, starts[1:]))
+
+
+def _finish(frame: TokenEncoding | TokenDecoding) -> None:
+    if frame.done:
+        frame.lockstep._position[0] = frame._start + frame.length
+        frame.lockstep.context.done[:] = 0

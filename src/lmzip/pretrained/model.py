@@ -47,11 +47,12 @@ class ModelFiles:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A directory with the options under which it predicts."""
+    """A model with the options under which it predicts."""
 
     files: ModelFiles
     bits: int = 8
     adapt: bool = False
+    window: int = families.CONTEXT  # positions that one sees, itself included, where the model was made for so many
     rebuilt: None = None  # nobody can rebuild it from an archive
 
     @property
@@ -76,8 +77,13 @@ class Pretrained:
 
     @cached_property
     def digest(self) -> bytes:
-        options = f"{FORMAT}\nbits {self.bits}\nadapt {int(self.adapt)}\n".encode()
+        options = f"{FORMAT}\nbits {self.bits}\nadapt {int(self.adapt)}\nwindow {self.context}\n".encode()
         return hashlib.blake2b(options + self.files.identity, digest_size=32).digest()
+
+    @property
+    def context(self) -> int:
+        """Positions that one sees, itself included."""
+        return min(self.window, self.architecture.positions)
 
     @cached_property
     def trie(self) -> Trie:
@@ -101,7 +107,8 @@ class Pretrained:
     def memory(self) -> int:
         """Bytes that coding with it takes, about, torch among them."""
         sizes = self.architecture
-        cache = 8 * sizes.layers * sizes.shared * sizes.size * sizes.context
+        held = (1 if self.bits == 8 else 2) * sizes.size + 4  # of a position's key, or value
+        cache = 2 * held * sizes.layers * sizes.shared * self.context
         rows = 128 * 4 * (2 * sizes.vocabulary + 8 * sizes.width + 4 * sizes.hidden)
         nodes = 17 * sum(map(len, self.table.tokens))
         largest = 8 * max(sizes.vocabulary * sizes.width, (1 + sizes.gated) * sizes.width * sizes.hidden)
@@ -112,7 +119,7 @@ class Pretrained:
     def work(self) -> int:
         """Operations per byte, at the rate that limits.py assumes: as if every token were a single byte."""
         sizes = self.architecture
-        attention = 2 * sizes.layers * sizes.heads * sizes.size * sizes.context
+        attention = 2 * sizes.layers * sizes.heads * sizes.size * self.context
         return self.parameters * (1 if self.bits == 8 else 2) + attention + 20 * sizes.vocabulary + 1_000_000
 
     def header(self, options: EncodeOptions) -> Header:
@@ -120,14 +127,19 @@ class Pretrained:
         if options.seed is not None or options.replay is not None:
             raise UsageError("a model of transformers has no --seed and is not trained by --replay; leave them out")
         experts = presets.PRESETS[options.preset or "fast"][1] if options.experts is None else options.experts
-        return self.archive_header(presets.EXPERTS[experts], options.frame_size, options.independent_frames)
+        return self.archive_header(
+            presets.EXPERTS[experts], options.frame_size, options.independent_frames, options.streams or 1
+        )
 
-    def archive_header(self, experts: Any, frame_size: int, independent_frames: bool = False) -> Header:
+    def archive_header(
+        self, experts: Any, frame_size: int, independent_frames: bool = False, streams: int = 1
+    ) -> Header:
         """The same, with these ExpertSettings or without experts, None. Raises UsageError."""
         segment = 32
+        together = streams * segment
         try:
             header = Header(
-                segment=segment, frame_size=max(segment, frame_size - frame_size % segment),
+                streams=streams, segment=segment, frame_size=max(together, frame_size - frame_size % together),
                 independent_frames=independent_frames, experts=experts, prior=self.digest,
             )  # fmt: skip
             header.pack()
@@ -135,30 +147,23 @@ class Pretrained:
             raise UsageError(str(error)) from None
         return header
 
-    def network(self, products: str | None = None) -> Any:
-        """The network, its weights loaded and checked."""
+    @cached_property
+    def network(self) -> Any:
+        """The network, its weights loaded and checked; what it remembers lies in windows, so one serves all."""
         from .inference import Network  # start-up: loads numba
 
         weights = families.Weights(self.architecture, self.files.tensors, self.path)
-        return Network(self.architecture, weights, self.bits, products)
-
-    @cached_property
-    def _networks(self) -> dict[str | None, Any]:
-        return {}
+        return Network(self.architecture, weights, self.bits, self.context)
 
     def lockstep(self, header: Header, session: Session) -> Any:
-        """A predictor at its beginning. The weights are loaded once: nothing that a network remembers changes a bit."""
+        """A predictor at its beginning."""
         from ..codec.cache import load_lockstep  # start-up: what follows loads numba
 
         load_lockstep()  # looks at numba's settings
         session.announce()
-        session.load_torch(session.threads)
         from .lockstep import PretrainedLockstep  # start-up: loads numba
 
-        products = session.products()
-        if products not in self._networks:
-            self._networks[products] = self.network(products)
-        return PretrainedLockstep(header, self, self._networks[products])
+        return PretrainedLockstep(header, self, self.network)
 
     def code_size(self, header: Header) -> int:
         """Bytes of the code that a receiver of such an archive must run."""
@@ -171,7 +176,7 @@ class Pretrained:
 
     def description(self) -> dict[str, str]:
         """Rows for people; loads and checks the weights. Raises PriorError."""
-        self.network()
+        self.network  # noqa: B018, which loads it
         sizes, tokens = self.architecture, self.table
         adaptation = "adaptation of the head" if self.adapt else "no adaptation"
         escaped = "" if tokens.complete else "; bytes that are no tokens are escaped"
