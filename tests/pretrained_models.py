@@ -9,11 +9,16 @@ from typing import Any
 SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
 VOCABULARY, CONTEXT = 400, 48
 FAMILIES = ("gpt2", "llama", "mistral", "qwen2", "gpt_neox")
+NEWER_FAMILIES = ("qwen3", "gemma3_text", "olmo2", "phi3")
+CLASSES = {
+    "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma3_text": "Gemma3Text",
+    "olmo2": "Olmo2", "phi3": "Phi3", "gpt2": "GPT2", "gpt_neox": "GPTNeoX",
+}  # fmt: skip
 TOKENIZERS = ("byte level", "sentencepiece", "unigram", "wordpiece")
 
 
-def model(family: str, seed: int = 0, spread: float = 3.0) -> Any:
-    """A random model whose logits deviate by about `spread`."""
+def model(family: str, seed: int = 0, spread: float = 3.0, **options: Any) -> Any:
+    """A random model whose logits deviate by about `spread`; options go to its configuration."""
     import torch
     import transformers as tf
 
@@ -21,24 +26,27 @@ def model(family: str, seed: int = 0, spread: float = 3.0) -> Any:
         "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0,
     }  # fmt: skip
-    torch.manual_seed(seed)
     if family == "gpt2":
         ids = {"bos_token_id": 0, "eos_token_id": 0}
-        made = tf.GPT2LMHeadModel(
-            tf.GPT2Config(vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4, **ids)
-        )
-    elif family == "gpt_neox":
-        made = tf.GPTNeoXForCausalLM(tf.GPTNeoXConfig(**sizes))
-    else:
-        kind = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}[family]
-        config = getattr(tf, f"{kind}Config")(**sizes, num_key_value_heads=2)
-        made = getattr(tf, f"{kind}ForCausalLM")(config)
+        sizes = {"vocab_size": VOCABULARY, "n_positions": CONTEXT, "n_embd": 32, "n_layer": 2, "n_head": 4, **ids}
+    elif family != "gpt_neox":
+        sizes |= {"num_key_value_heads": 2, "pad_token_id": None}
+    if family in ("qwen3", "gemma3_text"):
+        sizes |= {"head_dim": 16}
+    if family == "gemma3_text":
+        sizes |= {"query_pre_attn_scalar": 24, "sliding_window": 7, "num_hidden_layers": 7}
+    torch.manual_seed(seed)
+    kind = CLASSES[family]
+    config = getattr(tf, f"{kind}Config")(**sizes | options)
+    head = {"gpt2": "GPT2LMHeadModel", "gemma3_text": "Gemma3ForCausalLM"}.get(family, f"{kind}ForCausalLM")
+    made = getattr(tf, head)(config)
+    centre = 0.0 if family == "gemma3_text" else 1.0  # of gains
     with torch.no_grad():
         for name, weights in made.named_parameters():
             if weights.dim() > 1:
                 weights.normal_(0, 0.2)
             else:
-                weights.normal_(0.0 if "bias" in name else 1.0, 0.1)
+                weights.normal_(0.0 if "bias" in name else centre, 0.1)
         made.eval()
         deviation = made(torch.arange(CONTEXT)[None]).logits.std().item()
         made.get_output_embeddings().weight.mul_(spread / deviation)

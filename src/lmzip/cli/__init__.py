@@ -129,6 +129,7 @@ environment:
   XDG_CACHE_HOME    compiled code is kept in its folder lmzip (default ~/.cache); the first run fills it, a minute or
                     so, or lmzip warm, with all there is
   LMZIP_PRIOR_PATH  where priors are looked for, after --prior-path; then the package, and priors in that folder lmzip
+  LMZIP_HASH        always: hash models anew at every start, even if their files' sizes, times and inodes are the same
   TMPDIR            where that goes if the cache can't be written
 
 `python FILE.lmz [OUT]` rebuilds the original (without OUT: to standard output) where only Python, torch, numpy and

@@ -1,55 +1,21 @@
-"""Architectures: from config.json and tensors' names to the network of inference.py, all else refused by its name.
-
-Whatever in a configuration could change a prediction is taken into account here, or has the one value under which it
-changes nothing; a key that is neither in use here nor listed as harmless is refused, and so is any tensor left over.
-"""
+"""Architectures: from a configuration and tensors' names to the network of inference.py, all else refused by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import PriorError
-from .activations import GELU, GELU_NEW, QUICK_GELU, RELU, RELU2, SILU
+from .configuration import Configuration, refused
 from .tensors import Tensor, load_json
 
 CONTEXT = 2048  # positions that one sees, unless it is told otherwise
 BITS = {8: (1, 127), 12: (2, 2047), 16: (2, 127 * 256)}  # of weights: limbs, and the largest integer
-ACTIVATIONS = {
-    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"), GELU_NEW),
-    **dict.fromkeys(("gelu", "gelu_python"), GELU),
-    **dict.fromkeys(("silu", "swish"), SILU),
-    "quick_gelu": QUICK_GELU, "relu": RELU, "relu2": RELU2,
-}  # fmt: skip
-LIMITS = {
-    "layers": (1, 256), "width": (4, 1 << 15), "heads": (1, 1 << 10), "shared": (1, 1 << 10), "size": (4, 512),
-    "hidden": (1, 1 << 17), "vocabulary": (2, 1 << 20), "positions": (2, 1 << 24),
-}  # fmt: skip
-# What says nothing about predictions: of training, of generation, of how transformers computes
-HARMLESS = {
-    "architectures", "model_type", "torch_dtype", "dtype", "transformers_version",
-    "_name_or_path", "_model_name_or_path",
-    "use_cache",
-    "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id",
-    "task_specific_params",
-    "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
-    "summary_type", "summary_use_proj", "attention_dropout", "hidden_dropout", "pretraining_tp", "classifier_dropout",
-    "gradient_checkpointing", "reorder_and_upcast_attn", "_attn_implementation", "attn_implementation", "use_bfloat16",
-    "output_attentions", "output_hidden_states", "return_dict", "is_encoder_decoder", "id2label", "label2id",
-    "_attn_implementation_autoset", "tokenizer_class", "chunk_size_feed_forward", "problem_type", "prefix",
-    "max_window_layers", "layer_types", "is_decoder", "_num_labels", "n_ctx",
-    "is_llama_config", "model_max_length", "max_sequence_length", "unsloth_version",
-}  # fmt: skip
-NEUTRAL: dict[str, tuple[Any, ...]] = {  # what must have one of these values, or be absent
-    "add_cross_attention": (False,), "scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,),
-    "cross_attention_hidden_size": (None,), "pruned_heads": ({}, None), "quantization_config": (None,),
-    "rope_interleaved": (False, None), "use_mrope": (False, None), "use_sliding_window": (False, None),
-    "partial_rotary_factor": (1, 1.0, None), "logit_scale": (1, 1.0, None),
-}  # fmt: skip
+CONFIGURATION = "config.json"
 
 
 @dataclass
@@ -77,110 +43,125 @@ class Architecture:
     tied: bool = False
     start: int | None = None  # the id a window begins with
     unknown: int | None = None
-    norms: str = "before"
-    head_norm: str = ""
-    embedding_scale: float = 1.0
-    attention_scale: float = 0.0
-    windows: tuple[int, ...] = ()
-    local_base: float = 0.0
+    norms: str = "before"  # each sublayer; "after": on its output, before the residual is added; "both"
+    head_norm: str = ""  # by root mean square, of q and k: "head", of each head; "all", over all heads
+    embedding_scale: float = 1.0  # a float32 number
+    attention_scale: float = 0.0  # of scores; 0: 1/sqrt(size)
+    windows: tuple[int, ...] = ()  # by layer, how many positions a query sees, itself among them; 0, or (): all
+    local_base: float = 0.0  # base of the rotation in layers with a window, without scaling; 0: as elsewhere
 
 
-class _Config:
-    """A configuration that notes which names were read."""
+class _Defaults(NamedTuple):
+    """What transformers assumes where a configuration is silent."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.values = path, load_json(path)
-        self.names = set(HARMLESS)  # that were read, or need not be
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.names.add(name)
-        return self.values.get(name, default)
-
-    def number(self, name: str, limit: str, default: Any = None) -> int:
-        low, high = LIMITS[limit]
-        value = self.get(name)
-        value = default if value is None else value
-        if type(value) is not int or not low <= value <= high:
-            raise PriorError(f"{self.path}: {name} must be a number from {low} to {high}, not {str(value)[:40]}")
-        return value
-
-    def real(self, name: str, default: float, low: float, high: float) -> float:
-        value = self.get(name)
-        value = default if value is None else value
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-            raise PriorError(f"{self.path}: {name} must be from {low} to {high}, not {str(value)[:40]}")
-        return float(value)
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self.get(name)
-        if value is None:
-            return default
-        if type(value) is not bool:
-            raise PriorError(f"{self.path}: {name} must be true or false, not {str(value)[:40]}")
-        return value
-
-    def identity(self, name: str) -> int | None:
-        value = self.get(name)
-        return value[0] if isinstance(value, list) and value else value
-
-    def activation(self, name: str, default: str) -> int:
-        value = self.get(name, default)
-        if not isinstance(value, str) or value not in ACTIVATIONS:
-            raise refused(self.path, f"activation {str(value)[:40]!r}", f"there are {', '.join(sorted(ACTIVATIONS))}")
-        return ACTIVATIONS[value]
-
-    def finish(self) -> None:
-        for name, allowed in NEUTRAL.items():
-            if name not in self.names and name in self.values and self.values[name] not in allowed:
-                raise refused(self.path, f"{name} = {str(self.values[name])[:60]}")
-        for name in self.values:
-            if name not in self.names and name not in NEUTRAL:
-                raise refused(self.path, f"{name[:60]} = {str(self.values[name])[:60]}")
+    width: int
+    hidden: int
+    layers: int
+    heads: int
+    vocabulary: int
+    positions: int
+    epsilon: float
+    shared: int | None = None  # None: as many as heads
+    size: int | None = None  # None: width / heads
+    window: int | None = None
+    tied: bool = False
 
 
-def refused(path: Path, what: str, why: str = "") -> PriorError:
-    """The error that says what of a model has no place in this arithmetic."""
-    return PriorError(
-        f"{path}: {what} is not supported in exact arithmetic" + (f": {why}" if why else "") + "; use another model"
-    )
+_LLAMA = {
+    "llama": _Defaults(4096, 11008, 32, 32, 32000, 2048, 1e-6),
+    "mistral": _Defaults(4096, 14336, 32, 32, 32000, 1 << 17, 1e-6, shared=8, window=4096),
+    "qwen2": _Defaults(4096, 22016, 32, 32, 151936, 1 << 15, 1e-6, shared=32, window=4096),
+    "qwen3": _Defaults(4096, 22016, 32, 32, 151936, 1 << 15, 1e-6, shared=32, size=128, window=4096),
+    "gemma3_text": _Defaults(2304, 9216, 26, 8, 262208, 1 << 17, 1e-6, shared=4, size=256, window=4096, tied=True),
+    "olmo2": _Defaults(4096, 11008, 32, 32, 50304, 2048, 1e-5),
+    "phi3": _Defaults(3072, 8192, 32, 32, 32064, 4096, 1e-5),
+}
+_CLASSES = {"gpt2": "GPT2LMHeadModel", "gpt_neox": "GPTNeoXForCausalLM", "llama": "LlamaForCausalLM",
+            "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
+            "gemma3_text": "Gemma3ForCausalLM", "olmo2": "Olmo2ForCausalLM", "phi3": "Phi3ForCausalLM"}  # fmt: skip
 
 
-def _rotary(config: _Config, size: int, share: float) -> tuple[int, float, dict[str, Any] | None]:
-    """Dimensions that turn, their base, their scaling, as either generation of transformers writes it."""
-    parameters = config.get("rope_parameters") or {}
-    older = config.get("rope_scaling") or {}
-    if not isinstance(parameters, dict) or not isinstance(older, dict):
-        raise refused(config.path, "rope_parameters or rope_scaling that is no object")
-    values = {**older, **parameters}
-    base = values.get("rope_theta", config.get("rope_theta", config.get("rotary_emb_base", 10000.0)))
-    base = 10000.0 if base is None else base
-    share = values.get("partial_rotary_factor", share)
+def _rotation(
+    config: Configuration, values: dict[str, Any], size: int, base: Any, share: Any
+) -> tuple[int, float, dict[str, Any] | None]:
+    """Dimensions that turn, their base, their scaling."""
     kind = values.get("rope_type", values.get("type", "default")) or "default"
-    config.names |= {"rope_theta", "rotary_emb_base", "partial_rotary_factor"}
-    factors = values.get("factor", 1), values.get("low_freq_factor", 1), values.get("high_freq_factor", 4)
+    wanted = {"default": (), "linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor")}
+    if not isinstance(kind, str) or kind not in wanted:
+        raise refused(config.path, f"rope type {str(kind)[:40]!r}", f"there are {', '.join(wanted)}")
+    factors = [values.get(name) for name in wanted[kind]]
     numbers = (base, share, *factors)
     if not all(isinstance(n, (int, float)) and not isinstance(n, bool) and 1e-3 <= n <= 1e12 for n in numbers):
         raise refused(config.path, "rotary embedding with such numbers")
-    if base < 1.0 or share > 1.0:
-        raise refused(config.path, f"rope_theta {base} or a share of {share} dimensions")
     dims = int(size * share) // 2 * 2
-    if kind == "default":
-        return dims, float(base), None
-    if kind == "linear":
-        return dims, float(base), {"kind": "linear", "factor": float(values["factor"])}
+    if base < 1.0 or share > 1.0 or dims == 0:
+        raise refused(config.path, f"rope_theta {base} or a share of {share} dimensions")
+    scaling = dict(zip(("factor", "low", "high"), map(float, factors)))  # type: ignore[arg-type]
     if kind == "llama3":
-        low, high = float(values["low_freq_factor"]), float(values["high_freq_factor"])
         context = values.get("original_max_position_embeddings", config.values.get("max_position_embeddings"))
-        if not (type(context) is int and 1 <= context < 1 << 24 and low < high):
+        if not (type(context) is int and 1 <= context < 1 << 24 and scaling["low"] < scaling["high"]):
             raise refused(config.path, "llama3 rotary scaling with such numbers")
-        return dims, float(base), {
-            "kind": "llama3", "factor": float(values["factor"]), "low": low, "high": high, "context": float(context)
-        }  # fmt: skip
-    raise refused(config.path, f"rope type {str(kind)[:40]!r}", "there are default, linear and llama3")
+        scaling["context"] = float(context)
+    return dims, float(base), {"kind": kind} | scaling if scaling else None
 
 
-def _gpt2(c: _Config) -> Architecture:
+def _rotary(
+    config: Configuration, size: int, share: float = 1.0, base: float = 10000.0
+) -> tuple[int, float, dict[str, Any] | None]:
+    """The rotation, as either generation of transformers writes it; where layers differ, that of full attention."""
+    older, parameters = config.get("rope_scaling", {}), config.get("rope_parameters", {})
+    if isinstance(parameters, dict):
+        parameters = parameters.get("full_attention", parameters)
+    if not isinstance(parameters, dict) or not isinstance(older, dict):
+        raise refused(config.path, "rope_parameters or rope_scaling that is no object")
+    values = older | parameters
+    base = config.get("rotary_emb_base", base)
+    base = values.get("rope_theta", config.get("rope_theta", base))
+    return _rotation(config, values, size, base, values.get("partial_rotary_factor", share))
+
+
+def _local_base(config: Configuration) -> float:
+    """Base of the rotation in layers with a window, where layers differ."""
+    values = config.get("rope_parameters", {}).get("sliding_attention", {})
+    if not isinstance(values, dict):
+        raise refused(config.path, "rope_parameters that is no object")
+    base = values.get("rope_theta", config.real("rope_local_base_freq", 10000.0, 1.0, 1e12))
+    _, base, scaling = _rotation(config, values, 4, base, 1.0)
+    if scaling:
+        raise refused(config.path, "rotary scaling of layers with a window")
+    return base
+
+
+def _windows(config: Configuration, layers: int, default: int | None) -> tuple[int, ...]:
+    """By layer, how many positions a query sees; 0: all."""
+    family = config.values["model_type"]
+    sliding, full = "sliding_attention", "full_attention"
+    window, most = config.get("sliding_window"), config.get("max_window_layers", 28)
+    if window is None and "sliding_window" not in config.values:
+        window = default
+    if family in ("qwen2", "qwen3") and not config.flag("use_sliding_window", False):
+        window = None
+    pattern = config.get("sliding_window_pattern", config.get("_sliding_window_pattern", 6))
+    if not all(type(number) is int and 0 < number < 1 << 24 for number in (window or 1, most or 1, pattern)):
+        raise refused(config.path, f"sliding_window = {str(window)[:40]}")
+    if family == "gemma3_text":
+        kinds = [sliding if (layer + 1) % pattern else full for layer in range(layers)]
+    elif family in ("qwen2", "qwen3"):
+        kinds = [sliding if window and layer >= most else full for layer in range(layers)]
+    else:
+        kinds = [sliding if window and family in ("mistral", "phi3") else full] * layers
+    listed = config.get("layer_types", kinds)
+    if not isinstance(listed, list) or len(listed) != layers or not all(kind in (sliding, full) for kind in listed):
+        raise refused(config.path, f"layer_types {str(listed)[:60]}")
+    if (listed != kinds and family in ("llama", "mistral", "phi3", "olmo2")) or (sliding in listed and not window):
+        raise refused(config.path, f"layer_types {str(sorted(set(listed)))[:60]}")
+    return tuple(window if kind == sliding else 0 for kind in listed)
+
+
+def _gpt2(c: Configuration) -> Architecture:
     width, heads = c.number("n_embd", "width", 768), c.number("n_head", "heads", 12)
+    if width % heads:
+        raise refused(c.path, f"{heads} heads in {width} dimensions")
     return Architecture(
         "gpt2", c.number("n_layer", "layers", 12), width, heads, heads, width // heads,
         c.number("n_inner", "hidden", 4 * width), c.number("vocab_size", "vocabulary", 50257),
@@ -189,35 +170,45 @@ def _gpt2(c: _Config) -> Architecture:
     )  # fmt: skip
 
 
-def _llama(c: _Config) -> Architecture:
+def _llama(c: Configuration) -> Architecture:
     family = c.values["model_type"]
-    width, heads = c.number("hidden_size", "width", 4096), c.number("num_attention_heads", "heads", 32)
-    size = c.number("head_dim", "size", width // heads)
-    positions = c.number("max_position_embeddings", "positions", 2048)
-    dims, base, scaling = _rotary(c, size, 1.0)
-    bias = True
+    gemma, usual = family == "gemma3_text", _LLAMA[family]
+    width, heads = c.number("hidden_size", "width", usual.width), c.number("num_attention_heads", "heads", usual.heads)
+    layers = c.number("num_hidden_layers", "layers", usual.layers)
+    size = c.number("head_dim", "size", usual.size or width // heads)
+    share = c.real("partial_rotary_factor", 1.0, 1e-3, 1.0)
+    dims, base, scaling = _rotary(c, size, share, 1e6 if gemma else 1e4)
+    if dims < size // 2 * 2 and family != "phi3":
+        raise refused(c.path, f"partial_rotary_factor = {dims / size}")
+    bias = family == "qwen2"
     if family in ("llama", "mistral"):
         bias = c.flag("attention_bias", False) | c.flag("mlp_bias", False)
-    result = Architecture(
-        family, c.number("num_hidden_layers", "layers", 32), width, heads,
-        c.number("num_key_value_heads", "shared", heads), size, c.number("intermediate_size", "hidden", 11008),
-        c.number("vocab_size", "vocabulary", 32000), positions, c.activation("hidden_act", "silu"),
-        c.real("rms_norm_eps", 1e-6, 1e-12, 1.0), rms=True, gated=True, rotary=dims, base=base, scaling=scaling,
-        bias=bias, tied=c.flag("tie_word_embeddings", False),
+    elif family in ("qwen3", "olmo2", "gemma3_text"):
+        bias = c.flag("attention_bias", False)
+    if family == "phi3":
+        c.get("original_max_position_embeddings")  # of longrope
+    return Architecture(
+        family, layers, width, heads, c.number("num_key_value_heads", "shared", usual.shared or heads), size,
+        c.number("intermediate_size", "hidden", usual.hidden), c.number("vocab_size", "vocabulary", usual.vocabulary),
+        c.number("max_position_embeddings", "positions", usual.positions),
+        c.activation("hidden_activation", "gelu_pytorch_tanh") if gemma else c.activation("hidden_act", "silu"),
+        c.real("rms_norm_eps", usual.epsilon, 1e-12, 1.0), rms=True, gated=True, rotary=dims, base=base,
+        scaling=scaling, bias=bias, tied=c.flag("tie_word_embeddings", usual.tied),
+        norms={"gemma3_text": "both", "olmo2": "after"}.get(family, "before"),
+        head_norm={"gemma3_text": "head", "qwen3": "head", "olmo2": "all"}.get(family, ""),
+        embedding_scale=float(np.float32(width**0.5)) if gemma else 1.0,
+        attention_scale=c.real("query_pre_attn_scalar", 256, 1e-3, 1e6) ** -0.5 if gemma else 0.0,
+        windows=_windows(c, layers, usual.window), local_base=_local_base(c) if gemma else 0.0,
     )  # fmt: skip
-    window = c.get("sliding_window")
-    if window is not None and (family == "mistral" or c.get("use_sliding_window")) and window < result.context:
-        raise refused(c.path, f"sliding_window = {str(window)[:40]}")
-    layers = c.values.get("layer_types")
-    if layers and any(kind != "full_attention" for kind in layers) and (window is None or window < result.context):
-        raise refused(c.path, f"layer_types {str(sorted(set(map(str, layers))))[:60]}")
-    return result
 
 
-def _neox(c: _Config) -> Architecture:
+def _neox(c: Configuration) -> Architecture:
     c.flag("attention_bias", True)  # its tensors say it
     width, heads = c.number("hidden_size", "width", 6144), c.number("num_attention_heads", "heads", 64)
-    dims, base, scaling = _rotary(c, width // heads, c.real("rotary_pct", 0.25, 0.001, 1.0))
+    if width % heads:
+        raise refused(c.path, f"{heads} heads in {width} dimensions")
+    share = c.real("rotary_pct", c.real("partial_rotary_factor", 0.25, 1e-3, 1.0), 1e-3, 1.0)
+    dims, base, scaling = _rotary(c, width // heads, share)
     return Architecture(
         "gpt_neox", c.number("num_hidden_layers", "layers", 44), width, heads, heads, width // heads,
         c.number("intermediate_size", "hidden", 24576), c.number("vocab_size", "vocabulary", 50432),
@@ -227,37 +218,48 @@ def _neox(c: _Config) -> Architecture:
     )  # fmt: skip
 
 
-FAMILIES: dict[str, Callable[[_Config], Architecture]] = {
-    "gpt2": _gpt2, "llama": _llama, "mistral": _llama, "qwen2": _llama, "gpt_neox": _neox
+FAMILIES: dict[str, Callable[[Configuration], Architecture]] = {
+    "gpt2": _gpt2, "gpt_neox": _neox, **dict.fromkeys(_LLAMA, _llama)
 }  # fmt: skip
 
 
 def architecture(folder: Path) -> Architecture:
     """What config.json describes; raises PriorError naming what is not supported."""
-    path = folder / "config.json"
-    config = _Config(path)
-    family = config.values.get("model_type")
+    path = folder / CONFIGURATION
+    return described(load_json(path), path)
+
+
+def described(values: dict[str, Any], path: Path) -> Architecture:
+    """What a configuration describes, `path`: where it stands. Raises PriorError naming what is not supported."""
+    config = Configuration(values, path)
+    family = values.get("model_type")
     if not isinstance(family, str) or family not in FAMILIES:
         raise refused(path, f"model type {str(family)[:40]!r}", f"there are {', '.join(FAMILIES)}")
-    if "auto_map" in config.values:
-        raise PriorError(
-            f"{path}: the model asks for code of its own (auto_map), which is never run; use another model"
-        )
-    named = config.values.get("architectures") or []
+    _check_code(config, _CLASSES[family])
+    named = values.get("architectures") or []
     if not isinstance(named, list) or any(not str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named):
         raise refused(path, f"architecture {str(named)[:60]}", "it is no causal language model")
     result = FAMILIES[family](config)
     config.finish()
     heads, shared, size = result.heads, result.shared, result.size
-    if (family == "gpt2" and result.width % heads) or heads % shared or size % 4:
+    if heads % shared or size % 4:
         raise refused(path, f"{heads} heads of {size} with {shared} for keys", "sizes must divide, by 4")
-    start = config.identity("bos_token_id")
-    start = config.identity("eos_token_id") if start is None else start
-    result.start, result.unknown = (
-        value if type(value) is int and 0 <= value < result.vocabulary else None
-        for value in (start, config.identity("unk_token_id"))
-    )
+    if all(window == 0 or window >= result.positions for window in result.windows) and not result.local_base:
+        result.windows = ()
+    start = config.token("bos_token_id", result.vocabulary)
+    result.start = config.token("eos_token_id", result.vocabulary) if start is None else start
+    result.unknown = config.token("unk_token_id", result.vocabulary)
     return result
+
+
+def _check_code(config: Configuration, usual: str) -> None:
+    """Raises PriorError if a model names code of its own, other than an older home of transformers' class."""
+    named = config.get("auto_map", {})
+    model = named.get("AutoModelForCausalLM", "") if isinstance(named, dict) else named
+    if "auto_map" in config.values and str(model).rpartition(".")[2] != usual:
+        raise PriorError(
+            f"{config.path}: the model asks for code of its own (auto_map), which is never run; use another model"
+        )
 
 
 class Weights:
@@ -301,7 +303,7 @@ class Weights:
             return None
         tensor = self.find("wpe.weight", (self.architecture.positions, self.architecture.width))
         assert tensor is not None
-        return tensor.floats(slice(0, self.architecture.context))
+        return tensor.floats()
 
     def head(self) -> tuple[Tensor, np.ndarray]:
         """Weight [vocabulary, width] and bias float32[vocabulary] of the logits. Raises PriorError, see `refused`."""
@@ -314,18 +316,47 @@ class Weights:
                 raise refused(self.folder, f"{name} beside tie_word_embeddings", "it differs from the embedding")
         return tensor if tensor is not None else self.embedding(), np.zeros(self.architecture.vocabulary, np.float32)
 
+    def _gain(self, name: str, size: int) -> np.ndarray:
+        """Gain of a norm by root mean square: as it is (.gain, of GGUF), or less 1 in Gemma's .weight."""
+        if self.architecture.family != "gemma3_text":
+            return self.vector(f"{name}.weight", size)
+        tensor = self.find(f"{name}.gain", (size,), optional=True)
+        return np.float32(1.0) + self.vector(f"{name}.weight", size) if tensor is None else tensor.floats()
+
+    def _norm(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        width = self.architecture.width
+        if self.architecture.rms:
+            return self._gain(name, width), np.zeros(width, np.float32)
+        return self.vector(f"{name}.weight", width), self.vector(f"{name}.bias", width)
+
+    def norms(self, layer: int) -> tuple[tuple[np.ndarray, np.ndarray] | None, ...]:
+        """Gain and bias of a layer's norms: before and after attention, before and after the feed-forward."""
+        if self.architecture.family == "gpt2":
+            return self._norm(f"h.{layer}.ln_1"), None, self._norm(f"h.{layer}.ln_2"), None
+        attention, feed = "post_attention_layernorm", "post_feedforward_layernorm"
+        names = {
+            "before": ("input_layernorm", None, attention, None),
+            "after": (None, attention, None, feed),
+            "both": ("input_layernorm", attention, "pre_feedforward_layernorm", feed),
+        }[self.architecture.norms]
+        return tuple(name if name is None else self._norm(f"layers.{layer}.{name}") for name in names)
+
     def norm(self, layer: int | None, second: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Gain and bias: of a layer's first or second norm, or of the last one."""
-        family, width = self.architecture.family, self.architecture.width
-        if family == "gpt2":
-            name = "ln_f" if layer is None else f"h.{layer}.ln_{2 if second else 1}"
-        elif layer is None:
-            name = "final_layer_norm" if family == "gpt_neox" else "norm"
-        else:
-            name = f"layers.{layer}.{'post_attention_layernorm' if second else 'input_layernorm'}"
-        gain = self.vector(f"{name}.weight", width)
-        bias = np.zeros(width, np.float32) if self.architecture.rms else self.vector(f"{name}.bias", width)
-        return gain, bias
+        if layer is None:
+            return self._norm({"gpt2": "ln_f", "gpt_neox": "final_layer_norm"}.get(self.architecture.family, "norm"))
+        norm = self.norms(layer)[2 if second else 0]
+        assert norm is not None
+        return norm
+
+    def head_norms(self, layer: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Gains of a layer's norms of q and k: float32[size] if each head's, else of all heads, see `head_norm`."""
+        architecture, name = self.architecture, f"layers.{layer}.self_attn"
+        if not architecture.head_norm:
+            return None
+        counts = (architecture.heads, architecture.shared) if architecture.head_norm == "all" else (1, 1)
+        q, k = (self._gain(f"{name}.{which}_norm", count * architecture.size) for which, count in zip("qk", counts))
+        return q, k
 
     def norms(self, layer):
         return self.norm(layer), None, self.norm(layer, True), None
@@ -367,6 +398,9 @@ class Weights:
             "up": [("mlp.gate_proj", width, hidden), ("mlp.up_proj", width, hidden)],
             "down": [("mlp.down_proj", hidden, width)],
         }  # fmt: skip
+        if architecture.family == "phi3":
+            names |= {"qkv": [("self_attn.qkv_proj", width, attention + 2 * keys)],
+                      "up": [("mlp.gate_up_proj", width, 2 * hidden)]}  # fmt: skip
         parts = [self._linear(f"layers.{layer}.{name}", inputs, outputs) for name, inputs, outputs in names[which]]
         return np.concatenate([w for w, _ in parts]), np.concatenate([b for _, b in parts])
 

@@ -69,13 +69,15 @@ def normal() -> np.ndarray:
 
 
 def inverse_frequencies(dims: int, base: float, scaling: dict[str, Any] | None = None) -> list[int]:
-    """base^(-2i / dims) for i < dims / 2, fixed point; `scaling` as in config.json: linear, or llama3."""
+    """base^(-2i / dims) for i < dims / 2, fixed point; `scaling`: linear, llama3, or a list of factors."""
     with decimal.localcontext(decimal.Context(prec=70, Emin=-(10**6), Emax=10**6)):
         logarithm = decimal.Decimal(base).ln()  # exp and ln are correctly rounded, by the specification of decimal
         exact = [(-logarithm * 2 * i / dims).exp() for i in range(dims // 2)]
         values = [int(value * (1 << FRACTION)) for value in exact]
     if scaling is None:
         return values
+    if scaling["kind"] == "factors":
+        return [int(value / Fraction(factor)) for value, factor in zip(values, scaling["factors"], strict=True)]
     factor = Fraction(scaling["factor"])
     if scaling["kind"] == "linear":
         return [int(value / factor) for value in values]

@@ -157,8 +157,8 @@ class Network:
             qkv = self._multiply(self._normed(before, x), layer.qkv)
             if layer.head_norms is not None:
                 self._normalise_heads(qkv, layer.head_norms)
-            local = bool(architecture.windows) and architecture.windows[number] > 0
-            turns, sink = (self.local_turns, 0) if local else (self.turns, SINK)
+            window = architecture.windows[number] if architecture.windows else 0
+            turns, sink = self.local_turns if window else self.turns, 0 if 0 < window <= self.context else SINK
             for (window, start, _), here in zip(parts, rows):
                 memory, count = window.memories[number], (here.stop - here.start) * group
                 queries = np.zeros((architecture.shared, count, architecture.size), np.int16)

@@ -1,4 +1,4 @@
-"""A directory of transformers as a prior: config.json, safetensors, tokenizer.json; no code is run, no pickle read.
+"""A pretrained model as a prior: a directory of transformers, or a GGUF file; no code is run, no pickle read.
 
 A header names it by a digest of everything that bears on a prediction: the version of the arithmetic, the architecture,
 the table of tokens, every stored tensor, the precision of the weights and whether biases adapt.
@@ -14,12 +14,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import pack, presets
 from ..codec.message import Header
 from ..errors import PriorError, UsageError
-from . import families, table, tensors
+from . import digests, families, gguf, located, table, tensors, translation
 from .families import BITS, Architecture
 from .table import Table, Trie
 from .tensors import Tensor
@@ -29,13 +27,12 @@ if TYPE_CHECKING:
     from ..session import Session
 
 FORMAT = "lmzip-foreign 1"  # changes whenever a coded probability may
-SENDERS = {"__init__", "tokens", "export"}  # modules of this folder that no receiver runs
-PIECE = 1 << 24
+SENDERS = {"__init__", "tokens", "tokenizer", "export"}  # modules of this folder that no receiver runs
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model's directory, read and checked, its weights not loaded."""
+    """A model's directory or GGUF file, read and checked, its weights not loaded."""
 
     path: Path
     architecture: Architecture
@@ -184,7 +181,7 @@ class Pretrained:
             "digest": f"{self.digest.hex()}, with {self.bits} bits and {adaptation}",
             "stored": f"{self.size:,} bytes",
             "model": f"{sizes.family}, {self.parameters:,} parameters in {sizes.layers} layers, {sizes.width} wide",
-            "window": f"{sizes.context:,} tokens of the model's {sizes.positions:,}",
+            "window": f"{self.context:,} tokens of the model's {sizes.positions:,}",
             "tokens": f"{len(tokens.tokens):,} of {sizes.vocabulary:,} ids, {tokens.kind}{escaped}",
         }
 
@@ -194,52 +191,41 @@ class Pretrained:
 
 
 def is_model(path: Path) -> bool:
-    """Does this look like a model's directory?"""
-    return path.is_dir() and (path / "config.json").is_file()
+    """Does this look like a model: its directory, a GGUF file, or what leads to one?"""
+    return (path / families.CONFIGURATION).is_file() or located.gguf_file(path) is not None
 
 
 def read(path: Path) -> ModelFiles:
-    """A model's directory, everything in it that matters hashed; raises PriorError if it is unsound or unsupported."""
-    if not is_model(path):
-        raise PriorError(f"{path} is no directory of transformers: it has no config.json")
-    weights = tensors.tensors(path)
-    paths = sorted({tensor.path for tensor in weights.values()} | {path / "config.json", path / table.FILE})
-    return _read(path, tuple((str(file), *_stamp(file)) for file in paths))
+    """A model, everything in it that matters hashed; raises PriorError if it is unsound or unsupported."""
+    if (path / families.CONFIGURATION).is_file():
+        weights = tensors.tensors(path)
+        files = {tensor.path for tensor in weights.values()} | {path / families.CONFIGURATION, path / table.FILE}
+        return _read(path, digests.stamps(files))
+    file = located.gguf_file(path)
+    if file is None:
+        raise PriorError(f"{path} is no directory of transformers (it has no config.json) and no GGUF file")
+    return _read(file, digests.stamps({file}))
 
 
 @cache
-def _read(path: Path, stamps: tuple[tuple[str, int, int], ...]) -> ModelFiles:
-    """A model's directory; hashed once while names, sizes and times of its files, the stamps, stay the same."""
-    architecture, weights = families.architecture(path), tensors.tensors(path)
-    tokens = table.read(path, architecture.vocabulary)
-    identity, size = _identity(architecture, tokens, weights), sum(stamp[1] for stamp in stamps)
-    return ModelFiles(path, architecture, tokens, weights, identity, size)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _identity(architecture: Architecture, tokens: Table, weights: dict[str, Tensor]) -> bytes:
-    """Digest of the architecture, the table and every tensor's name, type, shape and bytes."""
-    state = hashlib.blake2b(json.dumps(asdict(architecture), sort_keys=True).encode() + b"\n", digest_size=32)
+def _read(path: Path, stamps: tuple[digests.Stamp, ...]) -> ModelFiles:
+    """A model; hashed once while names, sizes and times of its files, the stamps, stay the same."""
+    if path.is_file():
+        file = gguf.read(path)
+        architecture = translation.architecture(file)
+        weights = translation.tensors(file, architecture)
+        tokens = table.made(translation.vocabulary(file), architecture.vocabulary, path)
+    else:
+        architecture, weights = families.architecture(path), tensors.tensors(path)
+        tokens = table.read(path, architecture.vocabulary)
+    about = json.dumps(asdict(architecture), sort_keys=True).encode() + b"\n"
     packed = tokens.packed()
-    state.update(b"%d\n" % len(packed) + packed)
-    for name in sorted(weights):
-        tensor = weights[name]
-        state.update(f"{name} {tensor.kind} {tensor.shape}\n".encode())
-        raw = tensor.raw
-        for start in range(0, len(raw), PIECE):
-            state.update(np.ascontiguousarray(raw[start : start + PIECE]).data)
-    return state.digest()
+    identity = digests.digest(about + b"%d\n" % len(packed) + packed, weights, stamps)
+    return ModelFiles(path, architecture, tokens, weights, identity, sum(stamp.size for stamp in stamps))
 
 
 def open_model(path: Path, bits: int = 8, adapt: str = "none") -> Pretrained:
-    """The model of a directory, with options of encode. Raises PriorError if it is unsound or unsupported."""
+    """The model of a directory or file, with options of encode. Raises PriorError if it is unsound or unsupported."""
     return Pretrained(read(path), bits, adapt == "head")
 
 
@@ -254,13 +240,14 @@ def variants(files: ModelFiles) -> Iterator[Pretrained]:
 
 
 def open_named(name: str, places: list[Path], bits: int | None, adapt: str | None) -> Pretrained | None:
-    """The model in this directory; they have no other names."""
-    return open_model(Path(name), bits or 8, adapt or "none") if Path(name).is_dir() else None
+    """The model in this directory or file; they have no other names."""
+    path = Path(name)
+    return open_model(path, bits or 8, adapt or "none") if path.is_dir() or is_model(path) else None
 
 
 def find(digest: bytes, places: list[Path]) -> Pretrained | None:
-    """The model of this digest among directories, and directories in them."""
-    for path in _directories(places):
+    """The model of this digest among these paths, and what lies in them."""
+    for path in _models(places):
         try:
             files = read(path)
         except PriorError:
@@ -272,10 +259,10 @@ def find(digest: bytes, places: list[Path]) -> Pretrained | None:
 
 
 def listed(places: list[Path]) -> Iterator[Pretrained]:
-    """None: what a directory holds is known once all of it was hashed, which a list is not worth."""
+    """None: what a model is, is known once all of it was hashed, which a list is not worth."""
     return iter(())
 
 
-def _directories(places: Iterable[Path]) -> Iterator[Path]:
-    for place in filter(Path.is_dir, places):
-        yield from filter(is_model, [place, *sorted(place.iterdir())])
+def _models(places: Iterable[Path]) -> Iterator[Path]:
+    for place in filter(Path.exists, places):
+        yield from filter(is_model, [place, *(sorted(place.iterdir()) if place.is_dir() else [])])

@@ -13,6 +13,7 @@ come. Ids without bytes (special tokens), and all but one of those with the same
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,6 +87,17 @@ def _types(node: Any) -> set[str]:
     return set()
 
 
+class Vocabulary(NamedTuple):
+    """How a tokenizer spells its tokens: what a table is made of."""
+
+    pieces: Iterable[tuple[int, str]]  # ids and their spellings
+    kind: str  # "byte level", "sentencepiece" or "wordpiece"
+    special: set[int]  # without bytes
+    literal: set[int]  # spelt as the text that they stand for
+    fallback: bool = False  # is <0xNN> a byte
+    prefix: str = "##"  # of pieces within words
+
+
 def read(folder: Path, vocabulary: int) -> Table:
     """The table of a model's directory, for a model of so many ids. Raises PriorError if it is missing or unsound."""
     path = folder / FILE
@@ -93,12 +105,12 @@ def read(folder: Path, vocabulary: int) -> Table:
         raise PriorError(f"{folder} has no {FILE}; save its fast tokenizer there: tokenizer.save_pretrained(DIR)")
     content = load_json(path)
     try:
-        return _table(content, vocabulary, path)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        return made(_vocabulary(content, path), vocabulary, path)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise PriorError(f"{path} makes no sense: {error}") from error
 
 
-def _table(content: dict[str, Any], vocabulary: int, path: Path) -> Table:
+def _vocabulary(content: dict[str, Any], path: Path) -> Vocabulary:
     model = content["model"]
     entries = model["vocab"]
     if isinstance(entries, list):  # Unigram
@@ -113,33 +125,36 @@ def _table(content: dict[str, Any], vocabulary: int, path: Path) -> Table:
         kind = "byte level"
     elif model.get("type") == "WordPiece" or "WordPiece" in parts:
         kind = "wordpiece"
-    special = set()
-    for added in content.get("added_tokens") or []:
-        if added.get("special"):
-            special.add(added["id"])
-        else:
-            pieces[added["id"]] = added["content"]
-    literal = {added["id"] for added in content.get("added_tokens") or []} - special
-    unknown = model.get("unk_token"), model.get("unk_id")
-    letters, prefix = byte_letters(), model.get("continuing_subword_prefix") or "##"
+    added = content.get("added_tokens") or []
+    special = {token["id"] for token in added if token.get("special")}
+    literal = {token["id"] for token in added} - special
+    pieces |= {token["id"]: token["content"] for token in added if token["id"] in literal}
     fallback = bool(model.get("byte_fallback")) or "ByteFallback" in parts
+    unknown = model.get("unk_token"), model.get("unk_id") if isinstance(entries, list) else None
+    special |= {identity for identity, piece in pieces.items() if piece == unknown[0] or identity == unknown[1]}
+    return Vocabulary(pieces.items(), kind, special, literal, fallback, model.get("continuing_subword_prefix") or "##")
+
+
+def made(vocabulary: Vocabulary, count: int, path: Path) -> Table:
+    """The table for a model of so many ids. Raises PriorError if its ids or spellings make no sense."""
+    letters = byte_letters()
+    alphabet, bytes_of = set(letters), {ord(letter): byte for letter, byte in letters.items()}
+    _, kind, special, literal, fallback, prefix = vocabulary
     identities: dict[bytes, tuple[bool, int]] = {}
-    for identity, piece in pieces.items():
+    for identity, piece in vocabulary.pieces:
         if type(identity) is not int or not isinstance(piece, str):
             raise PriorError(f"{path}: its vocabulary makes no sense")
-        if not 0 <= identity < vocabulary:
+        if not 0 <= identity < count:
             if identity in literal or identity in special:
                 continue  # added without the model being told
-            raise PriorError(f"{path}: token {identity} is beyond the model's {vocabulary:,} ids")
+            raise PriorError(f"{path}: token {identity} is beyond the model's {count:,} ids")
         is_byte = fallback and _BYTE.fullmatch(piece) is not None
         if identity in special and not is_byte:
-            continue
-        if piece == unknown[0] or (identity == unknown[1] and isinstance(entries, list)):
             continue
         if identity in literal:
             token = piece.encode("utf-8", "surrogatepass")
         elif kind == "byte level":
-            token = bytes(letters[c] for c in piece) if all(c in letters for c in piece) else b""
+            token = piece.translate(bytes_of).encode("latin-1") if alphabet.issuperset(piece) else b""
         elif is_byte:
             token = bytes.fromhex(piece[3:5])
         elif kind == "wordpiece":

@@ -37,6 +37,11 @@ class Tensor:
     start: int
     stop: int
 
+    @property
+    def layout(self) -> str:
+        """How the bytes are laid out, if not as in safetensors: what its digest says besides name, type and shape."""
+        return ""
+
     @cached_property
     def raw(self) -> np.ndarray:
         """Its bytes, mapped."""

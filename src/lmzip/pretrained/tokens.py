@@ -13,22 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from . import walk
+from . import gguf, walk
 from .table import FILE, Table, Trie
+from .tokenizer import definition
 
 ESCAPE = -1
 _VALID = re.compile("[^\udc80-\udcff]+")  # what surrogateescape leaves of valid UTF-8
 
 
 class Tokens:
-    """Cuts data into tokens of a table. `folder`: where tokenizer.json is; None: no tokenizer, all greedily."""
+    """Cuts data into tokens of a table. `source`: the folder of tokenizer.json, or a GGUF file; None: all greedily."""
 
-    def __init__(self, table: Table, trie: Trie, vocabulary: int, folder: Path | None) -> None:
+    def __init__(self, table: Table, trie: Trie, vocabulary: int, source: Path | None) -> None:
         self.table, self.trie = table, trie
         self.lengths = np.array([len(token) for token in table.tokens], np.int64)
         self.places = np.full(vocabulary, ESCAPE, np.int32)  # of ids
         self.places[table.order] = np.arange(len(table.order), dtype=np.int32)
-        self.tokenizer = None if folder is None else _tokenizer(folder)
+        self.tokenizer = None if source is None else _tokenizer(source)
 
     def cut(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
         """Places of tokens in the table's order (ESCAPE: one byte), int32[n], and where each ends, int64[n]."""
@@ -80,14 +81,17 @@ class Tokens:
         return stop
 
 
-def _tokenizer(folder: Path) -> Any:
-    """The fast tokenizer of a directory, or None if this machine's library can't read it."""
+def _tokenizer(source: Path) -> Any:
+    """The fast tokenizer of a directory or GGUF file, or None if this machine's library can't read it."""
     try:
         from tokenizers import Tokenizer  # extra: comes with transformers, and is not needed
     except ImportError:
         return None
     try:
-        tokenizer = Tokenizer.from_file(str(folder / FILE))
+        if source.is_file():
+            tokenizer = Tokenizer.from_str(definition(gguf.read(source)))
+        else:
+            tokenizer = Tokenizer.from_file(str(source / FILE))
     except Exception:  # whatever it objects to: our table is enough
         return None
     tokenizer.no_truncation()

@@ -26,6 +26,7 @@ from ..codec.cache import source_digest
 from ..codec.message import Header, Reader, VersionError
 from ..errors import PriorError, UsageError
 from ..limits import Cost
+from ..pretrained.located import gguf_file
 from .fingerprint import LENGTH, SAMPLED
 
 if TYPE_CHECKING:
@@ -349,11 +350,11 @@ def open_named(name: str, places: list[Path], bits: int | None, adapt: str | Non
 
     Raises PriorError for what is unsound, UsageError for options of pretrained models.
     """
-    if os.path.isdir(name) and not is_exported(Path(name)):
+    if (os.path.isdir(name) and not is_exported(Path(name))) or gguf_file(Path(name)) is not None:
         return None
     prior = _named(name, places)
     if prior is not None and (bits is not None or adapt is not None):
-        raise UsageError("--prior-bits and --adapt are for models of transformers: --prior DIR")
+        raise UsageError("--prior-bits and --adapt are for pretrained models: --prior DIR, or a GGUF file")
     return prior
 
 

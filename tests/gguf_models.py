@@ -1,0 +1,126 @@
+"""GGUF files for tests, of the models of pretrained_models.py: written by the gguf package, as llama.cpp converts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pretrained_models as made
+
+ARCHITECTURES = {
+    "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3_text": "gemma3",
+    "olmo2": "olmo2", "phi3": "phi3", "gpt2": "gpt2", "gpt_neox": "gptneox",
+}  # fmt: skip
+KINDS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1")  # that the gguf package can make
+
+
+def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of q or k in the order of llama.cpp's rotation."""
+    return weights.reshape(heads, 2, -1, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
+
+
+def sorted_rows(weights: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of GPT-NeoX's q, k and v, those of all heads together."""
+    return weights.reshape(heads, 3, -1, *weights.shape[1:]).swapaxes(0, 1).reshape(weights.shape)
+
+
+def converted(family: str, name: str, weights: np.ndarray, config: Any) -> np.ndarray:
+    """A tensor as llama.cpp's conversion writes it."""
+    if family in ("llama", "mistral") and ".q_proj" in name:
+        return permuted(weights, config.num_attention_heads)
+    if family in ("llama", "mistral") and ".k_proj" in name:
+        return permuted(weights, config.num_key_value_heads)
+    if "query_key_value" in name:
+        return sorted_rows(weights, config.num_attention_heads)
+    if family == "gpt2" and ".c_" in name and weights.ndim == 2:
+        return np.ascontiguousarray(weights.T)
+    if family == "gemma3_text" and name.endswith("norm.weight"):
+        return weights + np.float32(1)
+    return weights
+
+
+def add_sizes(writer: Any, family: str, config: Any) -> None:
+    """The architecture's keys."""
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_head_count(config.num_attention_heads)
+    if family == "gpt2":
+        writer.add_feed_forward_length(config.n_inner or 4 * config.n_embd)
+        writer.add_layer_norm_eps(config.layer_norm_epsilon)
+        return
+    writer.add_feed_forward_length(config.intermediate_size)
+    rope = config.rope_parameters.get("full_attention", config.rope_parameters)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if family == "gpt_neox":
+        writer.add_rope_dimension_count(int(size * rope["partial_rotary_factor"]))
+        writer.add_parallel_residual(config.use_parallel_residual)
+        writer.add_layer_norm_eps(config.layer_norm_eps)
+        return
+    writer.add_rope_dimension_count(int(size * rope.get("partial_rotary_factor", 1.0)))
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    if family in ("qwen3", "gemma3_text") or size * config.num_attention_heads != config.hidden_size:
+        writer.add_key_length(size)
+        writer.add_value_length(size)
+    if getattr(config, "sliding_window", None):
+        writer.add_sliding_window(config.sliding_window)
+    if rope["rope_type"] == "linear":
+        import gguf
+
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
+
+
+def add_tokenizer(writer: Any, kind: str) -> None:
+    """A tokenizer of pretrained_models.py."""
+    import json
+
+    import gguf
+
+    content = json.loads(made.tokenizer(kind).to_str())["model"]
+    tokens = sorted(content["vocab"], key=content["vocab"].get)
+    writer.add_tokenizer_model("gpt2" if kind == "byte level" else "llama")
+    writer.add_token_list(tokens)
+    types = [gguf.TokenType.BYTE if t.startswith("<0x") else gguf.TokenType.NORMAL for t in tokens]
+    types[0] = gguf.TokenType.CONTROL if kind == "byte level" else gguf.TokenType.UNKNOWN
+    writer.add_token_types(types)
+    if kind == "byte level":
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_merges([" ".join(pair) for pair in content["merges"]])
+    else:
+        writer.add_token_scores([-float(n) for n in range(len(tokens))])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+
+
+def save(path: Path, model: Any, quantised: str = "F32", tokenizer: str = "byte level", extra: Any = None) -> Path:
+    """A model as a GGUF file; its matrices of this type where a row is made of whole blocks."""
+    import gguf
+
+    config, family = model.config, model.config.model_type
+    writer = gguf.GGUFWriter(path, ARCHITECTURES[family])
+    names = gguf.get_tensor_name_map(
+        {v: k for k, v in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES[family]], config.num_hidden_layers
+    )
+    add_sizes(writer, family, config)
+    add_tokenizer(writer, tokenizer)
+    if extra is not None:
+        extra(writer)
+    kind = gguf.GGMLQuantizationType[quantised]
+    for name, tensor in model.state_dict().items():
+        if config.tie_word_embeddings and name in ("lm_head.weight", "embed_out.weight"):
+            continue
+        weights = converted(family, name, tensor.float().numpy(), config)
+        whole = weights.ndim == 2 and weights.shape[1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
+        stored = kind if whole else gguf.GGMLQuantizationType.F32
+        ours = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        writer.add_tensor(ours, gguf.quantize(weights, stored), raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
