@@ -8,12 +8,11 @@ from typing import Any
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "tom-sawyer.txt"
 VOCABULARY, CONTEXT = 400, 48
-FAMILIES = ("gpt2", "llama", "mistral", "qwen2", "gpt_neox")
-NEWER_FAMILIES = ("qwen3", "gemma3_text", "olmo2", "phi3")
 CLASSES = {
     "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma3_text": "Gemma3Text",
     "olmo2": "Olmo2", "phi3": "Phi3", "gpt2": "GPT2", "gpt_neox": "GPTNeoX",
 }  # fmt: skip
+FAMILIES = tuple(CLASSES)
 TOKENIZERS = ("byte level", "sentencepiece", "unigram", "wordpiece")
 
 
@@ -93,9 +92,9 @@ def tokenizer(kind: str, normalizer: Any = None, pre_tokenizer: Any = None) -> A
 
 
 def save(folder: Path, family: str = "gpt2", kind: str = "byte level", **options: Any) -> Path:
-    """A model's directory."""
-    model(family).save_pretrained(folder)
-    made = tokenizer(kind, **options)
+    """A model's directory; options go to its configuration."""
+    model(family, **options).save_pretrained(folder)
+    made = tokenizer(kind)
     assert made.get_vocab_size() <= VOCABULARY
     made.save(str(folder / "tokenizer.json"))
     return folder

@@ -16,11 +16,21 @@ from guard import kernel_violations
 
 import lmzip
 from lmzip import checkpoint, presets
-from lmzip.accel import cuda
-from lmzip.codec import product
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
-from lmzip.pretrained import families, functions, inference, layers, model, table, tensors, walk
+from lmzip.pretrained import (
+    attention,
+    families,
+    functions,
+    guesses,
+    inference,
+    layers,
+    model,
+    product,
+    table,
+    tensors,
+    walk,
+)
 from lmzip.pretrained.tokens import Tokens
 from lmzip.session import Session
 
@@ -43,12 +53,17 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     """A model of each family with a byte-level tokenizer, and a GPT-2 with each other kind of tokenizer."""
     root = tmp_path_factory.mktemp("models")
     found = {family: made.save(root / family, family) for family in made.FAMILIES}
+    found["long"] = made.save(root / "long", "llama", max_position_embeddings=256)
     return found | {kind: made.save(root / kind, "gpt2", kind) for kind in made.TOKENIZERS}
 
 
-def network(folder: Path, bits: int = 8, products: str | None = None) -> inference.Network:
+def network(folder: Path, bits: int = 8, **options) -> inference.Network:
     found = families.architecture(folder)
-    return inference.Network(found, families.Weights(found, tensors.tensors(folder), folder), bits, products)
+    return inference.Network(found, families.Weights(found, tensors.tensors(folder), folder), bits, **options)
+
+
+def logits(network: inference.Network, tokens: np.ndarray, first: int = 0, window=None) -> np.ndarray:
+    return network.logits([(window or network.window(), tokens, first)])[0]
 
 
 def state(folder: Path, experts: str = "none", bits: int = 8, adapt: str = "none"):
@@ -87,47 +102,46 @@ def test_predictions_are_those_of_transformers(folders, family):
     p = reference.log_softmax(-1)
     assert 2 < reference.std() < 4  # spread, as said
     for bits, bound in ((8, 0.01), (12, 1e-3), (16, 1e-4)):
-        q = torch.from_numpy(network(folders[family], bits).logits(ids(), 0)).double().log_softmax(-1)
+        q = torch.from_numpy(logits(network(folders[family], bits), ids())).double().log_softmax(-1)
         divergence = (p.exp() * (p - q)).sum(-1).mean().item() / math.log(2)
         assert 0 <= divergence <= bound
 
 
 @pytest.mark.parametrize("family", made.FAMILIES)
-def test_no_bit_depends_on_batches_cache_or_unit(folders, family, monkeypatch):
-    window = ids()
-    monkeypatch.setattr(product, "BACKENDS", dict(product.BACKENDS))
-    monkeypatch.setattr(cuda, "BACKENDS", product.BACKENDS)
-    assert cuda.backend("cpu") == "cuda"  # the code for a GPU, run on the processor
-    whole = network(folders[family]).logits(window, 0)
-    stepping = network(folders[family])
-    steps = np.concatenate([stepping.logits(window[: n + 1], n) for n in range(len(window))])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_no_bit_depends_on_batches_or_what_is_remembered(folders, family, bits):
+    tokens, here = ids(), network(folders[family], bits)
+    whole, window = logits(here, tokens), here.window()
+    steps = np.concatenate([logits(here, tokens[: n + 1], n, window) for n in range(len(tokens))])
     assert np.array_equal(steps, whole)
-    pieces, at = network(folders[family]), 0
+    window, at = here.window(), 0
     for size in (1, 5, 17, 9, 3, 13):
-        assert np.array_equal(pieces.logits(window[: at + size], at), whole[at : at + size])
+        assert np.array_equal(logits(here, tokens[: at + size], at, window), whole[at : at + size])
         at += size
-    for products in ("int8", "float32", "int64", "cuda"):
-        assert np.array_equal(network(folders[family], 8, products).logits(window, 0), whole)
-    stepping.logits(ids(30, seed=1), 29)  # what the cache held is no longer of use
-    assert np.array_equal(stepping.logits(window, 40), whole[40:])
+    logits(here, ids(30, seed=1), 29, window)  # what is remembered is no longer of use
+    assert np.array_equal(logits(here, tokens, 40, window), whole[40:])
+    for seed in (1, 2):  # guesses that turn out wrong are forgotten
+        wrong = np.concatenate((tokens[:33], ids(5, seed)))
+        assert np.array_equal(logits(here, wrong, 30, window)[:3], whole[30:33])
+    assert np.array_equal(logits(here, tokens[:36], 30, window), whole[30:36])
 
 
-def test_no_bit_depends_on_threads(folders):
-    import torch
-
-    before, results = torch.get_num_threads(), []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append(network(folders["llama"], 16).logits(ids(), 0))
-    torch.set_num_threads(before)
-    assert np.array_equal(*results)
+@pytest.mark.parametrize("family", made.FAMILIES)
+def test_windows_in_one_batch_do_not_see_each_other(folders, family):
+    here, tokens = network(folders[family]), [ids(seed=seed) for seed in range(3)]
+    windows = [here.window() for _ in tokens]
+    for n in (1, 2, 20, 48):
+        firsts = [n - 1, 0, n // 2]
+        got = here.logits([(window, t[:n], first) for window, t, first in zip(windows, tokens, firsts)])
+        for logits_of, t, first in zip(got, tokens, firsts):
+            assert np.array_equal(logits_of, logits(here, t[:n], first))
 
 
 def test_a_later_token_changes_no_earlier_prediction(folders):
     window = ids()
-    before = network(folders["gpt2"]).logits(window, 0)
+    before = logits(network(folders["gpt2"]), window)
     window[30] ^= 1
-    after = network(folders["gpt2"]).logits(window, 0)
+    after = logits(network(folders["gpt2"]), window)
     assert np.array_equal(before[:30], after[:30]) and not np.array_equal(before[30], after[30])
 
 
@@ -137,9 +151,10 @@ def test_a_token_costs_what_the_model_says(folders):
     places, _ = predictor.pretrained.tokens.cut(data)
     chosen = predictor.pretrained.table.order[places]
     assert len(chosen) < made.CONTEXT
-    logits = network(folders["gpt2"]).logits(np.concatenate(([0], chosen[:-1])).astype(np.int32), 0).astype(np.float64)
-    logits = logits[:, predictor.pretrained.table.order]  # special tokens are never coded
-    bits = np.log2(np.exp(logits).sum(1)) - logits[np.arange(len(places)), places] / math.log(2)
+    tokens = np.concatenate(([0], chosen[:-1])).astype(np.int32)
+    nats = logits(network(folders["gpt2"]), tokens).astype(np.float64)
+    nats = nats[:, predictor.pretrained.table.order]  # special tokens are never coded
+    bits = np.log2(np.exp(nats).sum(1)) - nats[np.arange(len(places)), places] / math.log(2)
     transcript, nll = coded(predictor, data)
     assert nll / (1 << NLL_BITS) == pytest.approx(bits.sum(), rel=1e-3)
     assert len(transcript) <= nll / (8 << NLL_BITS) * 1.0001 + 64
@@ -169,7 +184,7 @@ def test_scaled_rotations_are_those_of_transformers(folders, tmp_path, kind):
     scaled = tf.LlamaForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         reference = scaled(torch.from_numpy(ids()[None].astype(np.int64))).logits[0].numpy()
-    assert np.abs(network(folder, 16).logits(ids(), 0) - reference).max() < 0.02
+    assert np.abs(logits(network(folder, 16), ids()) - reference).max() < 0.02
 
 
 @pytest.mark.portability
@@ -177,11 +192,12 @@ def test_kernels_keep_the_contract(folders):
     import numba
 
     for family in ("gpt2", "llama"):
-        network(folders[family]).logits(ids(), 0)
-        network(folders[family]).logits(ids(2), 0)
+        logits(network(folders[family], 12), ids())
     coded(state(folders["unigram"], adapt="head"), b"warm \xff up")
     seen = 0
-    for module, name, kernel in ((m, name, kernel) for m in (layers, walk) for name, kernel in vars(m).items()):
+    for module, name, kernel in (
+        (m, name, kernel) for m in (attention, layers, product, walk) for name, kernel in vars(m).items()
+    ):
         if getattr(kernel, "__module__", "") != module.__name__ or name == "code_token":
             continue  # that one consists of the experts' and the coder's, and of integers
         for signature in getattr(kernel, "signatures", []):
@@ -349,10 +365,8 @@ def test_an_archive_names_its_model(folders, tmp_path, run):
 
 
 def test_weights_are_loaded_once_for_all_files_of_a_command(folders, run, tmp_path, monkeypatch):
-    loaded, network = [], model.Pretrained.network
-    monkeypatch.setattr(
-        model.Pretrained, "network", lambda self, products=None: loaded.append(1) or network(self, products)
-    )
+    loaded, network = [], inference.Network.__init__
+    monkeypatch.setattr(inference.Network, "__init__", lambda *given: loaded.append(1) or network(*given))
     paths = [tmp_path / name for name in ("one", "two")]
     for path in paths:
         path.write_bytes(made.SAMPLE.read_bytes()[:600] + path.name.encode())
@@ -380,7 +394,7 @@ def test_precisions_offered_are_those_there_are():
     from lmzip import options
     from lmzip.pretrained import families
 
-    assert tuple(families.BITS) == options.BITS
+    assert (tuple(families.BITS), families.WINDOWS) == (options.BITS, options.WINDOWS)
 
 
 def test_whatever_bears_on_a_prediction_is_in_the_digest(folders, tmp_path):
@@ -411,6 +425,52 @@ def test_a_predictor_goes_on_from_a_checkpoint(folders, tmp_path):
     while not encoding.done:
         encoding.advance(5)
     assert encoding.finish() == expected
+
+
+@pytest.mark.parametrize("experts", ["none", "fast"])
+@pytest.mark.parametrize("streams", [2, 7])
+def test_streams_come_back_and_see_no_byte_ahead(folders, streams, experts):
+    options = {"experts": experts, "streams": streams, "frame_size": 2048}
+    data = made.SAMPLE.read_bytes()[:3000] + b"\xff\0" * 20
+    for length in (0, 1, streams - 1, streams, 500, len(data)):
+        archive = lmzip.compress(data[:length], prior=folders["gpt2"], **options)
+        assert lmzip.decompress(archive, prior_path=str(folders["gpt2"])) == data[:length]
+    pretrained = model.open_model(folders["gpt2"])
+    header = pretrained.archive_header(presets.EXPERTS[experts], 1 << 20, streams=streams)
+    sent = np.frombuffer(data[:1400], np.uint8)
+    changed = sent.copy()
+    changed[-1] ^= 1  # the last stream's last byte: no other sees it, and it is coded last
+    transcripts = []
+    for version in (sent, changed):
+        transcripts.append(coded(pretrained.lockstep(header, Session()), version.tobytes())[0])
+    alike = next(i for i, (a, b) in enumerate(zip(*transcripts)) if a != b)
+    assert alike > 0.98 * len(transcripts[0])
+
+
+def test_guesses_save_passes_and_change_no_bit(folders, monkeypatch):
+    data = b"what I tell you three times is true; " * 12
+    transcript, _ = coded(state(folders["gpt2"]), data)
+    passes, ahead = {}, guesses.Guesses.ahead
+    for guessing in (True, False):
+        monkeypatch.setattr(guesses.Guesses, "ahead", ahead if guessing else lambda self, most: [])
+        predictor = state(folders["gpt2"])
+        forward, count = predictor.network._forward, []
+        monkeypatch.setattr(predictor.network, "_forward", lambda parts: count.append(1) or forward(parts))
+        assert decoded(predictor, transcript, len(data)) == data
+        passes[guessing] = len(count)
+    assert passes[True] < 0.6 * passes[False]
+
+
+def test_a_window_slides_before_it_begins_anew(folders):
+    """What a position sees: the first of its window and the last `context`, at the distances they have."""
+    tokens = ids(200)
+    here, whole = (network(folders["long"], context=context) for context in (32, 256))
+    assert (here.context, here.span, whole.span) == (32, 128, 256)
+    short, full = logits(here, tokens[:128]), logits(whole, tokens[:128])
+    assert np.array_equal(short[:32], full[:32]) and not np.array_equal(short[100:], full[100:])
+    window = here.window()
+    steps = [logits(here, tokens[: n + 1], n, window)[0] for n in range(128)]
+    assert np.array_equal(steps, short)
 
 
 def test_frames_of_a_pretrained_model_go_on_from_each_other(folders):
@@ -480,7 +540,7 @@ def test_layers_that_are_not_ours_are_refused_by_their_name(folders, tmp_path):
     weights["model.norm.weight"] = np.full(32, 1e38, np.float32)
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(PriorError, match="grow beyond"):
-        network(folder).logits(ids(), 0)
+        logits(network(folder), ids())
 
 
 def test_hostile_directories_are_refused(folders, tmp_path):

@@ -350,7 +350,7 @@ def test_the_code_in_the_archive_refuses(priors, text, tmp_path):
 def test_memory_counts_the_prior(priors):
     prior = priors["experts"]
     header = on(prior)
-    assert SESSION.cost(header).memory() == limits.Cost(replace(header, prior=None)).memory() + prior.memory
+    assert SESSION.cost(header).memory() == limits.Cost(replace(header, prior=None)).memory() + prior.memory()
     with pytest.raises(LimitError):
         Limits(memory=SESSION.cost(header).memory() - 1).check_header(SESSION.cost(header))
 

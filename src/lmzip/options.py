@@ -14,10 +14,12 @@ from . import presets
 from .codec.message import Header
 from .errors import UsageError
 from .limits import Limits
+from .prior.registry import ModelOptions
 from .session import Session
 
 ADAPTS = ("none", "head")
 BITS = (8, 12, 16)
+WINDOWS = tuple(1 << n for n in range(8, 16))
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class EncodeOptions:
     put the decoder into the archive. frame_size: bytes of original per frame, the unit of integrity.
     independent_frames: reset the model in each. prior: name, digest, file or directory of what to build on. prior_bits:
     of a pretrained model, the precision of its weights, 8 (the default), 12 or 16. adapt: of a pretrained model,
-    "head" lets the biases of its output learn the file, "none" (the default) nothing.
+    "head" lets the biases of its output learn the file, "none" (the default) nothing. window: of a pretrained model,
+    how many tokens it sees, a power of two (2,048, or as many as it was made for). streams: of a pretrained model, into
+    how many parts a frame is cut that are coded in step: faster to decode, larger (1).
     """
 
     preset: str | None = None
@@ -42,6 +46,8 @@ class EncodeOptions:
     prior: str | os.PathLike[str] | None = None
     prior_bits: int | None = None
     adapt: str | None = None
+    window: int | None = None
+    streams: int | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError for values that no option takes, whatever the others are."""
@@ -49,9 +55,11 @@ class EncodeOptions:
         _one_of("experts", self.experts, presets.EXPERTS)
         _one_of("adapt", self.adapt, ADAPTS)
         _one_of("prior-bits", self.prior_bits, BITS)
+        _one_of("window", self.window, WINDOWS)
         for name in ("seed", "replay"):
             _natural(name, getattr(self, name), 0)
         _natural("frame-size", self.frame_size, 1)
+        _natural("streams", self.streams, 1)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> EncodeOptions:
@@ -68,12 +76,13 @@ class EncodeOptions:
         Raises UsageError where options don't go together or would do nothing, PriorError for the prior.
         """
         if self.prior is not None:
-            prior = session.open(self.prior, bits=self.prior_bits, adapt=self.adapt)
+            prior = session.open(self.prior, ModelOptions(self.prior_bits, self.adapt, self.window))
             header = prior.header(self)
         else:
-            for name, value in (("prior-bits", self.prior_bits), ("adapt", self.adapt)):
-                if value is not None:
-                    raise UsageError(f"--{name} is for pretrained models: name one with --prior, or leave it out")
+            for name in ("prior_bits", "adapt", "window", "streams"):
+                if getattr(self, name) is not None:
+                    option = name.replace("_", "-")
+                    raise UsageError(f"--{option} is for pretrained models: name one with --prior, or leave it out")
             header = presets.header(
                 self.preset or "default",
                 experts=self.experts,

@@ -21,7 +21,7 @@ from .ledger import Charges, PriorCost
 from .limits import Cost
 from .predictor import Predictor
 from .prior import registry
-from .prior.registry import Knowledge
+from .prior.registry import Knowledge, ModelOptions
 
 DEVICES = ("cpu", "cuda")
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
@@ -70,12 +70,12 @@ class Session:
         frames = -(-length // header.frame_size)
         return max(1, min(self.threads, frames)) if header.independent_frames else 1
 
-    def open(self, name: str | os.PathLike[str], *, bits: int | None = None, adapt: str | None = None) -> Knowledge:
+    def open(self, name: str | os.PathLike[str], how: ModelOptions = registry.USUAL) -> Knowledge:
         """The prior of this name, digest, file or directory, remembered by its digest.
 
-        bits, adapt: of a pretrained model, see EncodeOptions. Raises PriorError, MissingPrior or UsageError.
+        how: of a pretrained model. Raises PriorError, MissingPrior or UsageError.
         """
-        return self.remember(registry.open_named(name, self.places, bits=bits, adapt=adapt))
+        return self.remember(registry.open_named(name, self.places, how))
 
     def remember(self, prior: Knowledge) -> Knowledge:
         """Let archives that name this prior find it."""
@@ -94,7 +94,7 @@ class Session:
     def cost(self, header: Header) -> Cost:
         """Memory and work of coding with this header. Raises MissingPrior."""
         prior = self.knowledge(header)
-        return Cost(header) if prior is None else Cost(header, prior.memory, prior.work)
+        return Cost(header) if prior is None else Cost(header, prior.memory(header.streams), prior.work)
 
     def charges(self, header: Header) -> Charges:
         """What the ledger charges beside the archive: the code its receiver runs, the prior as far as it is here."""

@@ -23,6 +23,7 @@ from .codec.settings import ExpertSettings, ModelSettings
 from .predictor import Predictor, completed
 from .pretrained.table import FILE, byte_letters
 from .pretrained.tensors import SINGLE
+from .prior.registry import ModelOptions
 from .session import Session
 
 TEXT = b"Kernels that numba compiles for this machine, once; kernels that numba compiles for this machine. " * 6
@@ -149,7 +150,7 @@ def _tiny(session: Session, family: str, experts: ExpertSettings | None) -> Any:
     """A predictor by a model of 256 tokens that says nothing, all of its weights 0."""
     with tempfile.TemporaryDirectory() as folder:
         _write_model(Path(folder), family)
-        pretrained = session.open(folder, adapt="head")
+        pretrained = session.open(folder, ModelOptions(adapt="head"))
         header = replace(_header(32, experts=experts), prior=pretrained.digest)
         return pretrained.lockstep(header, session)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import presets
 from ..errors import UsageError
-from ..options import ADAPTS, BITS, DecodeOptions, EncodeOptions
+from ..options import ADAPTS, BITS, WINDOWS, DecodeOptions, EncodeOptions
 from ..progress import CHECKPOINT_SECONDS
 from ..session import DEVICES, Session
 from .console import Console
@@ -145,6 +145,10 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--prior-bits", type=int, choices=BITS, metavar="BITS", help=text)
     text = "of such a model: head lets the biases of its output learn the file (default none)"
     group.add_argument("--adapt", choices=ADAPTS, help=text)
+    text = "of such a model: tokens that it sees, a power of two from 256 on (default 2048)"
+    group.add_argument("--window", type=int, choices=WINDOWS, metavar="TOKENS", help=text)
+    text = "of such a model: parts of a frame that are coded in step: faster to decode, larger (default 1)"
+    group.add_argument("--streams", type=natural, metavar="N", help=text)
     text = "reset the model in each frame: random access, parallel work with -T, some ratio lost"
     group.add_argument("--independent-frames", action="store_true", help=text)
     group.add_argument("--verify", action="store_true", help="decode the archive before it gets its name")
@@ -190,7 +194,8 @@ def session(args: argparse.Namespace, console: Console) -> Session:
 
 def encode_options(args: argparse.Namespace, **changes: Any) -> EncodeOptions:
     """Of a command's options, as far as it has them; a level -0 … -9 is a preset. Raises UsageError."""
-    names = ("preset", "experts", "seed", "replay", "frame_size", "independent_frames", "prior", "prior_bits", "adapt")
+    names = ("preset", "experts", "seed", "replay", "frame_size", "independent_frames", "prior", "prior_bits", "adapt",
+             "window", "streams")  # fmt: skip
     chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
     if chosen.get("preset") is None and getattr(args, "level", None) is not None:
         chosen["preset"] = presets.LEVELS[args.level]

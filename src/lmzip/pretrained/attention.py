@@ -54,7 +54,7 @@ def slots(reach: int) -> int:
     return -(-(reach + ROWS_AHEAD + FORGOTTEN) // BLOCK) + 2  # the first block; an end amid a block
 
 
-def memory(shared: int, size: int, reach: int, kind: type) -> Memory:
+def memory(shared: int, size: int, reach: int, kind: type[np.int8] | type[np.int16]) -> Memory:
     """An empty one, for positions that see `reach` positions."""
     count = slots(reach)
     scales = [np.zeros((count, shared, BLOCK), f4) for _ in range(2)]
@@ -187,9 +187,9 @@ def _weigh(i, position, reach, sink, h, blocks, slots, value_scales, work):
 
 @heapless
 def attend(queries, query_scales, group, start, reach, sink, memory, work, y):
-    """Attention of rows at positions start …: over the last `reach` positions, itself included, and the first `sink`.
+    """Attention of rows at positions start …: each over the last `reach`, itself included, and the first `sink`.
 
-    queries and query_scales: as `take_heads` put them down; group: heads that share keys; y: float32[rows, heads * size].
+    queries and query_scales: as `take_heads` put them down; group: heads that share keys; y: float32[rows, all heads].
     """
     keys, values = memory.keys, memory.values
     slots, shared, size = keys.shape[0], keys.shape[1], 2 * keys.shape[3]

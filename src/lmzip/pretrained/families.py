@@ -14,6 +14,7 @@ from .configuration import Configuration, refused
 from .tensors import Tensor, load_json
 
 CONTEXT = 2048  # positions that one sees, unless it is told otherwise
+WINDOWS = tuple(1 << n for n in range(8, 16))  # what it may be told
 BITS = {8: (1, 127), 12: (2, 2047), 16: (2, 127 * 256)}  # of weights: limbs, and the largest integer
 CONFIGURATION = "config.json"
 
@@ -357,12 +358,6 @@ class Weights:
         counts = (architecture.heads, architecture.shared) if architecture.head_norm == "all" else (1, 1)
         q, k = (self._gain(f"{name}.{which}_norm", count * architecture.size) for which, count in zip("qk", counts))
         return q, k
-
-    def norms(self, layer):
-        return self.norm(layer), None, self.norm(layer, True), None
-
-    def head_norms(self, layer):
-        return None
 
     def _linear(self, name: str, inputs: int, outputs: int, transposed: bool = False) -> tuple[np.ndarray, np.ndarray]:
         tensor = self.find(f"{name}.weight", (inputs, outputs) if transposed else (outputs, inputs))

@@ -1,8 +1,7 @@
 """Guesses of the tokens to come, by those that followed the same tokens before; the receiver's alone.
 
-What is guessed changes no bit, for a prediction behind a guess is used only where the guess turned out right (speculative
-decoding, Leviathan et al. 2023, whose draft is here a table of n-grams: no token costs a pass of its own where text
-repeats itself).
+What is guessed changes no bit, for a prediction behind a guess is used only where the guess turned out right. That is
+speculative decoding (Leviathan et al. 2023), its draft a table of n-grams, as text repeats itself.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Guesses:
 
     def ahead(self, most: int) -> list[int]:
         """At most so many tokens that may come next."""
-        last, guesses = self._last, []
+        last, guesses = self._last, list[int]()
         while len(guesses) < min(most, self._hits):
             follower = next((token for order in ORDERS if (token := self._after(last, order)) >= 0), -1)
             if follower < 0:

@@ -19,7 +19,7 @@ from .families import BITS, CONTEXT, Architecture, Weights
 from .tensors import Tensor
 
 ROWS = attention.ROWS_AHEAD  # most positions of a window that are read at once
-SINK = 4  # positions at a window's beginning that all later ones see (Xiao et al. 2024)
+SINK = attention.BLOCK  # positions at a window's beginning that all later ones see (Xiao et al. 2024)
 
 
 class Linear(NamedTuple):
@@ -36,7 +36,7 @@ Norm = tuple[np.ndarray, np.ndarray]  # gain and bias
 class Layer(NamedTuple):
     """A layer's norms: before and behind attention, before and behind the feed-forward part; its matrices."""
 
-    norms: tuple[Norm | None, Norm | None, Norm | None, Norm | None]
+    norms: tuple[Norm | None, ...]
     head_norms: tuple[np.ndarray, np.ndarray] | None
     qkv: Linear
     out: Linear
@@ -111,8 +111,10 @@ class Network:
         self._sharpness = f4(architecture.attention_scale) or f4(1) / np.sqrt(f4(architecture.size))
 
     def _layer(self, weights: Weights, layer: int) -> Layer:
-        matrices = (quantised(*weights.linear(layer, which), self.bits) for which in ("qkv", "out", "up", "down"))
-        return Layer(weights.norms(layer), weights.head_norms(layer), *matrices)
+        qkv, out, up, down = (
+            quantised(*weights.linear(layer, which), self.bits) for which in ("qkv", "out", "up", "down")
+        )
+        return Layer(weights.norms(layer), weights.head_norms(layer), qkv, out, up, down)
 
     def window(self) -> Window:
         """A window that has read nothing."""
@@ -125,24 +127,25 @@ class Network:
         return min(windows[layer] or self.context, self.context) if windows else self.context
 
     def logits(self, asked: Sequence[tuple[Window, np.ndarray, int]]) -> list[np.ndarray]:
-        """For each window, all its tokens, int32[n], and a place `first`: logits behind tokens[first], tokens[first + 1] ….
+        """Logits behind tokens[first], tokens[first + 1] … for each (window, tokens, first).
 
-        Those are float32[n - first, ≥ vocabulary]. What a window remembers is used as far as its tokens are the same;
-        it changes no bit. Raises PriorError if the model's numbers grow without bounds.
+        tokens: all that the window is to hold, int32[n]; logits: float32[n - first, vocabulary]. What a window knows is
+        used as far as its tokens are the same; it changes no bit. Raises PriorError if numbers grow without bounds.
         """
-        parts = []
+        rests, outputs = [], []
         for window, tokens, first in asked:
-            start = window.rewind(tokens, first)
-            while start < first and len(tokens) - start > ROWS:
-                count = min(ROWS, first - start)
-                self._forward([(window, start, tokens[start : start + count])])
-                start += count
-            parts.append((window, start, tokens[start:]))
-        x = self._forward(parts)
-        ends = np.cumsum([len(tokens) for _, _, tokens in parts])
-        wanted = [np.arange(end - (len(tokens) - first), end) for (_, tokens, first), end in zip(asked, ends)]
-        logits = self._head(x[np.concatenate(wanted)])
-        return np.split(logits, np.cumsum([len(rows) for rows in wanted])[:-1])
+            start, rows = window.rewind(tokens, first), []
+            while len(tokens) - start > ROWS:
+                rows.append(self._forward([(window, start, tokens[start : start + ROWS])])[max(0, first - start) :])
+                start += ROWS
+            rests.append((window, start, tokens[start:]))
+            outputs.append(rows)
+        x, end = self._forward(rests), 0
+        for rows, (_, start, tokens), (_, _, first) in zip(outputs, rests, asked):
+            rows.append(x[end + max(0, first - start) : end + len(tokens)])
+            end += len(tokens)
+        logits = self._head(np.concatenate([row for rows in outputs for row in rows]))
+        return np.split(logits, np.cumsum([sum(map(len, rows)) for rows in outputs])[:-1])
 
     def _forward(self, parts: Sequence[tuple[Window, int, np.ndarray]]) -> np.ndarray:
         """The last layer's output behind each of the tokens, float32[all rows, width]; windows remember them."""
@@ -157,16 +160,26 @@ class Network:
             qkv = self._multiply(self._normed(before, x), layer.qkv)
             if layer.head_norms is not None:
                 self._normalise_heads(qkv, layer.head_norms)
-            window = architecture.windows[number] if architecture.windows else 0
-            turns, sink = self.local_turns if window else self.turns, 0 if 0 < window <= self.context else SINK
+            local = architecture.windows[number] if architecture.windows else 0
+            turns, sink = self.local_turns if local else self.turns, 0 if 0 < local <= self.context else SINK
             for (window, start, _), here in zip(parts, rows):
                 memory, count = window.memories[number], (here.stop - here.start) * group
                 queries = np.zeros((architecture.shared, count, architecture.size), np.int16)
                 scales = np.zeros((architecture.shared, count), f4)
                 attention.take_heads(
-                    qkv[here], architecture.heads, start, *turns, self._sharpness, self._scratch, queries, scales, memory
+                    qkv[here],
+                    architecture.heads,
+                    start,
+                    *turns,
+                    self._sharpness,
+                    self._scratch,
+                    queries,
+                    scales,
+                    memory,
                 )
-                attention.attend(queries, scales, group, start, self.reach(number), sink, memory, self._work, attended[here])
+                attention.attend(
+                    queries, scales, group, start, self.reach(number), sink, memory, self._work, attended[here]
+                )
             y = self._normed(behind, self._multiply(attended, layer.out))
             if not architecture.parallel:
                 layers.add(x, y)
@@ -191,7 +204,7 @@ class Network:
         logits = self._multiply(self._normed(self.norm, x), self.head, spare=product.LANES)
         if not (layers.are_finite(x) and layers.are_finite(logits)):
             raise PriorError("the model's numbers grow beyond what can be computed; use another model")
-        return logits
+        return logits[:, : self.architecture.vocabulary]
 
     def _normed(self, norm: Norm | None, x: np.ndarray) -> np.ndarray:
         if norm is None:

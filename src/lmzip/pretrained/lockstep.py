@@ -39,7 +39,7 @@ RATE = 80  # of biases: so many 1024ths of the gradient
 
 
 class Context:
-    """What a pretrained model holds of the data: the tokens in each stream's window, escapes, biases, ends of tokens."""
+    """What a pretrained model holds of the data: each stream's tokens, how often bytes were escaped, biases."""
 
     def __init__(self, pretrained: Pretrained, streams: int, span: int) -> None:
         architecture = pretrained.architecture
@@ -214,7 +214,9 @@ class TokenDecoding(Decoding):
         super().__init__(lockstep, transcript, length)
         self._parts = _begin(lockstep, length)
         self._guesses = [Guesses() for _ in self._parts]
-        self._known: list[list[tuple[int, np.ndarray]]] = [[] for _ in self._parts]  # what was guessed, logits behind it
+        self._known: list[list[tuple[int, np.ndarray]]] = [
+            [] for _ in self._parts
+        ]  # what was guessed, logits behind it
 
     def advance(self, segments: int = 1) -> None:
         goal = min(self.length, self.position + segments * self.lockstep.segment)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from .. import pack, presets
 from ..codec.message import Header
 from ..errors import PriorError, UsageError
+from ..prior.registry import ModelOptions
 from . import digests, families, gguf, located, table, tensors, translation
-from .families import BITS, Architecture
+from .families import BITS, WINDOWS, Architecture
 from .table import Table, Trie
 from .tensors import Tensor
 
@@ -100,12 +101,11 @@ class Pretrained:
         layer = attention + (2 + sizes.gated) * sizes.width * sizes.hidden
         return sizes.layers * layer + sizes.vocabulary * sizes.width
 
-    @property
-    def memory(self) -> int:
-        """Bytes that coding with it takes, about, torch among them."""
+    def memory(self, streams: int = 1) -> int:
+        """Bytes that coding with it takes, about."""
         sizes = self.architecture
         held = (1 if self.bits == 8 else 2) * sizes.size + 4  # of a position's key, or value
-        cache = 2 * held * sizes.layers * sizes.shared * self.context
+        cache = 2 * held * sizes.layers * sizes.shared * (self.context + 256) * streams
         rows = 128 * 4 * (2 * sizes.vocabulary + 8 * sizes.width + 4 * sizes.hidden)
         nodes = 17 * sum(map(len, self.table.tokens))
         largest = 8 * max(sizes.vocabulary * sizes.width, (1 + sizes.gated) * sizes.width * sizes.hidden)
@@ -224,25 +224,30 @@ def _read(path: Path, stamps: tuple[digests.Stamp, ...]) -> ModelFiles:
     return ModelFiles(path, architecture, tokens, weights, identity, sum(stamp.size for stamp in stamps))
 
 
-def open_model(path: Path, bits: int = 8, adapt: str = "none") -> Pretrained:
+def open_model(path: Path, bits: int = 8, adapt: str = "none", window: int = families.CONTEXT) -> Pretrained:
     """The model of a directory or file, with options of encode. Raises PriorError if it is unsound or unsupported."""
-    return Pretrained(read(path), bits, adapt == "head")
+    return Pretrained(read(path), bits, adapt == "head", window)
 
 
 def variants(files: ModelFiles) -> Iterator[Pretrained]:
     """The model under all options there are."""
     for bits in BITS:
         for adapt in (False, True):
-            yield Pretrained(files, bits, adapt)
+            for window in WINDOWS:
+                yield Pretrained(files, bits, adapt, window)
 
 
 # As a source of knowledge, see prior/registry.py
 
 
-def open_named(name: str, places: list[Path], bits: int | None, adapt: str | None) -> Pretrained | None:
+def open_named(name: str, places: list[Path], how: ModelOptions) -> Pretrained | None:
     """The model in this directory or file; they have no other names."""
     path = Path(name)
-    return open_model(path, bits or 8, adapt or "none") if path.is_dir() or is_model(path) else None
+    return (
+        open_model(path, how.bits or 8, how.adapt or "none", how.window or families.CONTEXT)
+        if path.is_dir() or is_model(path)
+        else None
+    )
 
 
 def find(digest: bytes, places: list[Path]) -> Pretrained | None:

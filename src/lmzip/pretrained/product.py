@@ -1,9 +1,9 @@
 """Products of integer matrices on any processor: int16 by int8 or int16, summed in int32, in blocks for registers.
 
-A second operand lies in panels of LANES outputs, its inputs in pairs: [panel][pair][lane][2]. What a pair of inputs adds
-to a panel's sums is one multiply-add in vector units (pmaddwd, vpdpwssd), written here in LLVM's own terms, which every
-processor's compiler knows how to split or fuse. Integers are summed, so no order and no width changes a bit; the shape
-is that of BLIS's micro-kernels (Van Zee & van de Geijn 2015).
+A second operand lies in panels of LANES outputs, its inputs in pairs: [panel][pair][lane][2]. What a pair of inputs
+adds to a panel's sums is one multiply-add of vector units (pmaddwd, vpdpwssd), written here in LLVM's own terms, which
+it splits or fuses for any processor. Integers are summed, so no order and no width changes a bit. The shape is that of
+BLIS's micro-kernels (Van Zee & van de Geijn 2015).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -46,9 +46,8 @@ class Knowledge(Protocol):
     def rebuilt(self) -> int | None:
         """Bytes of the archive that it can be rebuilt from; None: nobody can."""
 
-    @property
-    def memory(self) -> int:
-        """Bytes that it takes, at most, while a predictor is made of it."""
+    def memory(self, streams: int = 1) -> int:
+        """Bytes that it takes, at most, while a predictor of so many streams is made of it."""
 
     @property
     def work(self) -> int:
@@ -73,10 +72,21 @@ class Knowledge(Protocol):
         """The same for programs: `lmzip prior info --json`."""
 
 
+class ModelOptions(NamedTuple):
+    """How a pretrained model predicts, see EncodeOptions; None: as it does by itself."""
+
+    bits: int | None = None
+    adapt: str | None = None
+    window: int | None = None
+
+
+USUAL = ModelOptions()
+
+
 class Source(Protocol):
     """A kind of knowledge; the modules that `sources` names are such."""
 
-    def open_named(self, name: str, places: list[Path], bits: int | None, adapt: str | None) -> Knowledge | None:
+    def open_named(self, name: str, places: list[Path], how: ModelOptions) -> Knowledge | None:
         """What goes by this name, digest, file or directory; None: nothing of this kind.
 
         Raises PriorError for what is unsound, UsageError for options that are not for this kind.
@@ -110,15 +120,13 @@ def cache_folder() -> Path:
     return Path(home, "lmzip", "priors")
 
 
-def open_named(
-    name: str | os.PathLike[str], path: str, *, bits: int | None = None, adapt: str | None = None
-) -> Knowledge:
-    """What goes by this name, digest (16 digits at least), file or directory. bits, adapt: see EncodeOptions.
+def open_named(name: str | os.PathLike[str], path: str, how: ModelOptions) -> Knowledge:
+    """What goes by this name, digest (16 digits at least), file or directory.
 
     Raises MissingPrior where nothing does, PriorError for what is unsound, UsageError for options that don't fit.
     """
     for source in sources():
-        if (knowledge := source.open_named(os.fspath(name), places(path), bits, adapt)) is not None:
+        if (knowledge := source.open_named(os.fspath(name), places(path), how)) is not None:
             return knowledge
     where = ", ".join(map(str, places(path)))
     raise MissingPrior(f"there is no prior called {name}; looked in {where}; lmzip prior list shows what there is")

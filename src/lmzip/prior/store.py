@@ -28,6 +28,7 @@ from ..errors import PriorError, UsageError
 from ..limits import Cost
 from ..pretrained.located import gguf_file
 from .fingerprint import LENGTH, SAMPLED
+from .registry import USUAL, ModelOptions
 
 if TYPE_CHECKING:
     from ..options import EncodeOptions
@@ -126,8 +127,7 @@ class Prior:
         """Bytes of the archive that it can be rebuilt from."""
         return self.manifest.rebuilt
 
-    @property
-    def memory(self) -> int:
+    def memory(self, streams: int = 1) -> int:
         """Bytes that its file and its arrays take, at most, while it is read."""
         return 2 * self.size + sum(_bytes(*what) for what in self.squeezed.values())
 
@@ -345,7 +345,7 @@ def write(path: Path, manifest: Manifest, packed: dict[str, np.ndarray], fingerp
 # As a source of knowledge, see registry.py
 
 
-def open_named(name: str, places: list[Path], bits: int | None, adapt: str | None) -> Prior | None:
+def open_named(name: str, places: list[Path], how: ModelOptions) -> Prior | None:
     """The prior of this name or digest (16 digits at least), in this file, or in this directory as an exported one.
 
     Raises PriorError for what is unsound, UsageError for options of pretrained models.
@@ -353,8 +353,8 @@ def open_named(name: str, places: list[Path], bits: int | None, adapt: str | Non
     if (os.path.isdir(name) and not is_exported(Path(name))) or gguf_file(Path(name)) is not None:
         return None
     prior = _named(name, places)
-    if prior is not None and (bits is not None or adapt is not None):
-        raise UsageError("--prior-bits and --adapt are for pretrained models: --prior DIR, or a GGUF file")
+    if prior is not None and how != USUAL:
+        raise UsageError("--prior-bits, --adapt and --window are for pretrained models: --prior DIR, or a GGUF file")
     return prior
 
 
