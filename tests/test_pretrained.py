@@ -26,6 +26,7 @@ from lmzip.pretrained import (
     inference,
     layers,
     model,
+    numbers,
     product,
     table,
     tensors,
@@ -57,9 +58,12 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     return found | {kind: made.save(root / kind, "gpt2", kind) for kind in made.TOKENIZERS}
 
 
-def network(folder: Path, bits: int = 8, **options) -> inference.Network:
+def network(folder: Path, bits: int = 8, context: int = families.CONTEXT) -> inference.Network:
     found = families.architecture(folder)
-    return inference.Network(found, families.Weights(found, tensors.tensors(folder), folder), bits, **options)
+    weights = families.Weights(found, tensors.tensors(folder), folder)
+    _, span = inference.context_and_span(found, context)
+    held = numbers.made(found, weights, bits, span)
+    return inference.Network(found, held, weights.embedding(), bits, context)
 
 
 def logits(network: inference.Network, tokens: np.ndarray, first: int = 0, window=None) -> np.ndarray:
@@ -447,6 +451,17 @@ def test_streams_come_back_and_see_no_byte_ahead(folders, streams, experts):
     assert alike > 0.98 * len(transcripts[0])
 
 
+def counting(function):
+    """The function, which counts its calls."""
+
+    def counted(*given):
+        counted.calls += 1
+        return function(*given)
+
+    counted.calls = 0
+    return counted
+
+
 def test_guesses_save_passes_and_change_no_bit(folders, monkeypatch):
     data = b"what I tell you three times is true; " * 12
     transcript, _ = coded(state(folders["gpt2"]), data)
@@ -454,10 +469,10 @@ def test_guesses_save_passes_and_change_no_bit(folders, monkeypatch):
     for guessing in (True, False):
         monkeypatch.setattr(guesses.Guesses, "ahead", ahead if guessing else lambda self, most: [])
         predictor = state(folders["gpt2"])
-        forward, count = predictor.network._forward, []
-        monkeypatch.setattr(predictor.network, "_forward", lambda parts: count.append(1) or forward(parts))
+        counted = counting(predictor.network._forward)
+        monkeypatch.setattr(predictor.network, "_forward", counted)
         assert decoded(predictor, transcript, len(data)) == data
-        passes[guessing] = len(count)
+        passes[guessing] = counted.calls
     assert passes[True] < 0.6 * passes[False]
 
 

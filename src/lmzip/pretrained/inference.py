@@ -7,7 +7,7 @@ values, so steps, batches and several windows at once give equal bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from ..codec.exact import f4
 from ..errors import PriorError
 from . import attention, functions, layers, product
 from .activations import GELU, RELU, RELU2
-from .families import BITS, CONTEXT, Architecture, Weights
+from .families import CONTEXT, Architecture
+from .numbers import MATRICES, NORMS, Numbers
 from .tensors import Tensor
 
 ROWS = attention.ROWS_AHEAD  # most positions of a window that are read at once
@@ -62,22 +63,6 @@ class Window:
         return alike
 
 
-def quantised(weight: np.ndarray, bias: np.ndarray, bits: int) -> Linear:
-    """Weights float32[outputs, inputs] as integers, a scale for every output, rounded to nearest."""
-    limbs, limit = BITS[bits]
-    most = np.maximum(np.abs(weight).max(1), f4(1e-20))
-    integers = np.zeros((limbs, *weight.shape), np.int8)
-    for start in range(0, len(weight), 4096):  # a copy of a part of it at a time
-        rows = slice(start, start + 4096)
-        q = np.rint(weight[rows] * (f4(limit) / most[rows])[:, None]).astype(np.int32)
-        for limb in range(limbs - 1, 0, -1):
-            high = (q + 128) >> 8
-            integers[limb, rows] = q - (high << 8)
-            q = high
-        integers[0, rows] = q
-    return Linear(np.stack([product.panels(limb) for limb in integers]), most / f4(limit), bias)
-
-
 class Network:
     """A model's weights as integers, and how they turn tokens into logits.
 
@@ -85,20 +70,18 @@ class Network:
     longer where the model was made for more positions, so that it need not begin anew so often.
     """
 
-    def __init__(self, architecture: Architecture, weights: Weights, bits: int, context: int = CONTEXT) -> None:
-        self.architecture, self.bits = architecture, bits
-        self.context, self.span = min(context, architecture.positions), min(4 * context, architecture.positions)
-        self.embedding: Tensor = weights.embedding()
-        self.embedding.floats()  # once, to see that all of it is finite
-        self.positions = weights.positions()
-        self.layers = [self._layer(weights, layer) for layer in range(architecture.layers)]
-        self.norm = weights.norm(None)
-        head, bias = weights.head()
-        self.head = quantised(head.floats(), bias, bits)
-        weights.finish()
-        self.turns = self.local_turns = _turns(architecture.rotary, architecture.base, architecture.scaling, self.span)
+    def __init__(
+        self, architecture: Architecture, numbers: Numbers, embedding: Tensor, bits: int, context: int = CONTEXT
+    ) -> None:
+        self.architecture, self.bits, self.embedding = architecture, bits, embedding
+        self.context, self.span = context_and_span(architecture, context)
+        self.positions = numbers.get("positions")
+        self.layers = [_layer(numbers, layer) for layer in range(architecture.layers)]
+        self.norm = numbers["final.gain"], numbers["final.bias"]
+        self.head = _linear(numbers, "head")
+        self.turns = self.local_turns = numbers["cosines"], numbers["sines"]
         if architecture.local_base:
-            self.local_turns = _turns(architecture.rotary, architecture.local_base, None, self.span)
+            self.local_turns = numbers["local_cosines"], numbers["local_sines"]
         activation = architecture.activation
         assert activation <= RELU2
         self.table = functions.normal() if activation == GELU else functions.sigmoid()
@@ -109,12 +92,6 @@ class Network:
         slots = attention.slots(self.context)
         self._work = attention.work(slots, architecture.heads // architecture.shared, architecture.size)
         self._sharpness = f4(architecture.attention_scale) or f4(1) / np.sqrt(f4(architecture.size))
-
-    def _layer(self, weights: Weights, layer: int) -> Layer:
-        qkv, out, up, down = (
-            quantised(*weights.linear(layer, which), self.bits) for which in ("qkv", "out", "up", "down")
-        )
-        return Layer(weights.norms(layer), weights.head_norms(layer), qkv, out, up, down)
 
     def window(self) -> Window:
         """A window that has read nothing."""
@@ -235,8 +212,20 @@ class Network:
         return y
 
 
-def _turns(dims: int, base: float, scaling: dict[str, Any] | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines of the rotary embedding of `dims` dimensions, float32[count, dims / 2] each."""
-    frequencies = functions.inverse_frequencies(dims, base, scaling) if dims else []
-    cosines, sines = functions.rotations(frequencies, count)
-    return cosines.reshape(count, dims // 2), sines.reshape(count, dims // 2)
+def context_and_span(architecture: Architecture, context: int) -> tuple[int, int]:
+    """Positions that one sees, and tokens of a window, when the model is to see `context`."""
+    return min(context, architecture.positions), min(4 * context, architecture.positions)
+
+
+def _linear(numbers: Numbers, name: str) -> Linear:
+    return Linear(numbers[f"{name}.weight"], numbers[f"{name}.scale"], numbers[f"{name}.bias"])
+
+
+def _layer(numbers: Numbers, layer: int) -> Layer:
+    norms, gains = [], None
+    for name in NORMS:
+        gain = numbers.get(f"{layer}.{name}.gain")
+        norms.append(None if gain is None else (gain, numbers[f"{layer}.{name}.bias"]))
+    if f"{layer}.queries" in numbers:
+        gains = numbers[f"{layer}.queries"], numbers[f"{layer}.keys"]
+    return Layer(tuple(norms), gains, *(_linear(numbers, f"{layer}.{name}") for name in MATRICES))

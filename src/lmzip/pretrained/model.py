@@ -147,10 +147,15 @@ class Pretrained:
     @cached_property
     def network(self) -> Any:
         """The network, its weights loaded and checked; what it remembers lies in windows, so one serves all."""
-        from .inference import Network  # start-up: loads numba
+        from . import numbers  # start-up: loads numba
+        from .inference import Network, context_and_span  # start-up: loads numba
 
         weights = families.Weights(self.architecture, self.files.tensors, self.path)
-        return Network(self.architecture, weights, self.bits, self.context)
+        span = context_and_span(self.architecture, self.window)[1]
+        held = numbers.kept(
+            self.files.identity, self.bits, span, lambda: numbers.made(self.architecture, weights, self.bits, span)
+        )
+        return Network(self.architecture, held, weights.embedding(), self.bits, self.window)
 
     def lockstep(self, header: Header, session: Session) -> Any:
         """A predictor at its beginning."""

@@ -87,7 +87,7 @@ def tensors(folder: Path) -> dict[str, Tensor]:
         raise PriorError(f"{folder} holds {why}; save the model as safetensors: model.save_pretrained(DIR)")
     result: dict[str, Tensor] = {}
     for name in files:
-        for tensor in _tensors_of(folder / name):
+        for tensor in tensors_of(folder / name):
             if tensor.name in result:
                 raise PriorError(f"{folder}: {tensor.name} is there twice")
             result[tensor.name] = tensor
@@ -107,7 +107,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise PriorError(f"{path} is damaged: {error}") from error
 
 
-def _tensors_of(path: Path) -> Iterator[Tensor]:
+def tensors_of(path: Path) -> Iterator[Tensor]:
+    """Every tensor of a safetensors file, in its order. Raises PriorError if it is unsound."""
     with _reading(path):
         size = path.stat().st_size
         with open(path, "rb") as file:

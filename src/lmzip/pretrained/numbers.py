@@ -1,0 +1,141 @@
+"""A model's numbers as its network takes them, by name: integers in panels, norms, rotations.
+
+Making them of stored weights takes seconds, so they are kept in the user's cache, a safetensors file for each model
+and precision, and mapped: processes share them, and a start reads what it uses. Whoever made a file has checked them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..codec.cache import private_folder
+from ..codec.exact import f4
+from ..errors import PriorError
+from . import functions, product
+from .families import BITS, Architecture, Weights
+from .tensors import tensors_of
+
+FOLDER = "weights"  # of the cache
+VERSION = 1  # of what is kept; counts up when `made` gives other numbers
+LIMIT, LIMIT_NAME = 8 << 30, "LMZIP_CACHE_LIMIT"  # bytes that are kept of all models; the variable that says otherwise
+MATRICES, NORMS = ("qkv", "out", "up", "down"), ("before", "behind", "before_second", "behind_second")
+Numbers = dict[str, np.ndarray]
+
+
+def made(architecture: Architecture, weights: Weights, bits: int, span: int) -> Numbers:
+    """Of stored weights, for windows of `span` tokens. Raises PriorError for what is missing, left over, not finite.
+
+    NAME.weight: int8[limbs, panels, pairs, LANES, 2] with NAME.scale, NAME.bias, for the matrices 0.qkv … and head;
+    0.before.gain, .bias … final.gain, .bias; 0.queries, 0.keys: gains of heads; cosines, sines and local_cosines,
+    local_sines: float32[span, turning dimensions / 2]; positions: float32[positions, width].
+    """
+    numbers: Numbers = {}
+    weights.embedding().floats()  # to see that all of it is finite
+    for layer in range(architecture.layers):
+        for name in MATRICES:
+            numbers |= _linear(f"{layer}.{name}", *weights.linear(layer, name), bits)
+        for name, norm in zip(NORMS, weights.norms(layer)):
+            if norm is not None:
+                numbers[f"{layer}.{name}.gain"], numbers[f"{layer}.{name}.bias"] = norm
+        if (gains := weights.head_norms(layer)) is not None:
+            numbers[f"{layer}.queries"], numbers[f"{layer}.keys"] = gains
+    numbers["final.gain"], numbers["final.bias"] = weights.norm(None)
+    head, bias = weights.head()
+    numbers |= _linear("head", head.floats(), bias, bits)
+    if (positions := weights.positions()) is not None:
+        numbers["positions"] = positions
+    dims = architecture.rotary
+    numbers["cosines"], numbers["sines"] = _turns(dims, architecture.base, architecture.scaling, span)
+    if architecture.local_base:
+        numbers["local_cosines"], numbers["local_sines"] = _turns(dims, architecture.local_base, None, span)
+    weights.finish()
+    return numbers
+
+
+def _linear(name: str, weight: np.ndarray, bias: np.ndarray, bits: int) -> Numbers:
+    """Weights float32[outputs, inputs] as integers, a scale for every output, rounded to nearest."""
+    limbs, limit = BITS[bits]
+    most = np.maximum(np.abs(weight).max(1), f4(1e-20))
+    integers = np.zeros((limbs, *weight.shape), np.int8)
+    for start in range(0, len(weight), 4096):  # a copy of a part of it at a time
+        rows = slice(start, start + 4096)
+        q = np.rint(weight[rows] * (f4(limit) / most[rows])[:, None]).astype(np.int32)
+        for limb in range(limbs - 1, 0, -1):
+            high = (q + 128) >> 8
+            integers[limb, rows] = q - (high << 8)
+            q = high
+        integers[0, rows] = q
+    panels = np.stack([product.panels(limb) for limb in integers])
+    return {f"{name}.weight": panels, f"{name}.scale": most / f4(limit), f"{name}.bias": bias}
+
+
+def _turns(dims: int, base: float, scaling: dict[str, Any] | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of the rotary embedding of `dims` dimensions, float32[count, dims / 2] each."""
+    frequencies = functions.inverse_frequencies(dims, base, scaling) if dims else []
+    cosines, sines = functions.rotations(frequencies, count)
+    return cosines.reshape(count, dims // 2), sines.reshape(count, dims // 2)
+
+
+def kept(identity: bytes, bits: int, span: int, make: Callable[[], Numbers]) -> Numbers:
+    """The numbers of the model of this digest from the cache; made, and kept from now on, where they aren't there."""
+    name = hashlib.blake2b(b"%d %d %d " % (VERSION, bits, span) + identity, digest_size=16).hexdigest()
+    path = Path(private_folder(FOLDER), f"{name}.safetensors")
+    with contextlib.suppress(OSError, PriorError):
+        return _read(path)
+    numbers = make()
+    with contextlib.suppress(OSError, PriorError):
+        _write(path, numbers)
+        _bound(path)
+        return _read(path)
+    for array in numbers.values():
+        array.flags.writeable = False  # as mapped ones are, so that the same kernels serve both
+    return numbers
+
+
+def _read(path: Path) -> Numbers:
+    """The arrays of a file, mapped. Raises OSError or PriorError."""
+    os.utime(path)  # what was used last is removed last
+    kinds: dict[str, Any] = {"F32": np.dtype("<f4"), "I8": np.dtype("i1")}
+    return {t.name: t.raw.view(kinds[t.kind]).reshape(t.shape) for t in tensors_of(path)}
+
+
+def _write(path: Path, numbers: Numbers) -> None:
+    """Whole or not at all, arrays of four bytes first, aligned. Raises OSError."""
+    header, end = {}, 0
+    ordered = sorted(numbers.items(), key=lambda item: -item[1].itemsize)
+    for name, array in ordered:
+        kind = "F32" if array.dtype == np.float32 else "I8"
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [end, end := end + array.nbytes]}
+    text = json.dumps(header).encode()
+    text += b" " * (-(8 + len(text)) % 64)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for _, array in ordered:
+                file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _bound(latest: Path) -> None:
+    """Remove what was used longest ago, as long as all takes more than the limit. Raises OSError."""
+    limit = int(os.environ.get(LIMIT_NAME) or LIMIT)
+    files = sorted(latest.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+    total = sum(path.stat().st_size for path in files)
+    for path in files:
+        if total > limit and path != latest:
+            total -= path.stat().st_size
+            path.unlink()
