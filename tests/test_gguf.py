@@ -443,3 +443,24 @@ def test_every_byte_comes_back_though_the_published_vocabulary_lacks_some(smol):
     assert ends[-1] == len(data) and (places == tokens.ESCAPE).sum() >= 2 * len(missing)
     archive = lmzip.compress(data, prior=smol, experts="none")
     assert lmzip.decompress(archive, prior_path=str(smol)) == data
+
+
+@pytest.mark.slow
+def test_a_published_model_predicts_what_it_predicts_in_float32(smol):
+    import torch
+    import transformers
+
+    from lmzip.pretrained.inference import Network
+
+    pretrained = model.open_model(smol)
+    places, _ = pretrained.tokens.cut(made.SAMPLE.read_bytes()[2000:3000])
+    window = np.concatenate(([pretrained.architecture.start], pretrained.table.order[places])).astype(np.int32)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(smol.parent, gguf_file=smol.name)
+    with torch.no_grad():
+        p = theirs(torch.from_numpy(window[None].astype(np.int64))).logits[0].double().log_softmax(-1)
+    weights = families.Weights(pretrained.architecture, pretrained.files.tensors, smol)
+    for bits, bound in ((8, 0.02), (16, 1e-4)):
+        logits = Network(pretrained.architecture, weights, bits).logits(window, 0)
+        q = torch.from_numpy(logits).double().log_softmax(-1)
+        divergence = (p.exp() * (p - q)).sum(-1).mean().item() / np.log(2)
+        assert 0 <= divergence <= bound
