@@ -9,6 +9,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import fuzz_gguf
 import gguf_models
 import numpy as np
 import pretrained_models as made
@@ -180,23 +181,7 @@ def test_factors_of_the_rotation_are_those_of_llama_3(tmp_path):
 def test_what_is_not_supported_is_refused_by_its_name(tmp_path, add, named):
     path = gguf_models.save(tmp_path / "model.gguf", made.model("llama"), extra=add)
     with pytest.raises(PriorError, match=named):
-        _everything(path)
-
-
-def _everything(path: Path) -> None:
-    """All that is read of a file before a byte is coded."""
-    files = model.read(path)
-    weights = families.Weights(files.architecture, files.tensors, path)
-    weights.embedding().floats()
-    weights.positions()
-    for layer in range(files.architecture.layers):
-        for which in ("qkv", "out", "up", "down"):
-            weights.linear(layer, which)
-        weights.norms(layer)
-        weights.head_norms(layer)
-    weights.norm(None)
-    weights.head()[0].floats()
-    weights.finish()
+        gguf_models.everything(path)
 
 
 # Tokens
@@ -284,6 +269,7 @@ def test_where_a_file_is_found(tmp_path, run):
     manifest.write_text(json.dumps({"layers": layers}))
     with pytest.raises(PriorError, match="adapter"):
         model.open_model(manifest)
+    assert model.find(expected.digest, [manifest, path]) is not None
     blob.unlink()
     manifest.write_text(json.dumps({"layers": layers[:1]}))
     with pytest.raises(PriorError, match="blob"):
@@ -417,6 +403,15 @@ def test_what_is_sound_of_these_is_read(tmp_path):
     assert file.values == {"k": ["\udcff", "y"]} and file.tensors["b"].shape == (2, 32)
     with pytest.raises(PriorError, match="architecture"):
         model.read(path)
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_mutations_of_sound_files_are_read_or_refused_within_bounds(tmp_path, count):
+    """See fuzz_gguf.py: nothing but PriorError, and no more memory than a small multiple of the file."""
+    outcomes = fuzz_gguf.campaign(tmp_path, count)
+    print(", ".join(f"{name}: {number:,}" for name, number in sorted(outcomes.items())))
+    assert outcomes["read"] > 0.02 * count and outcomes["refused"] > 0.5 * count
+    assert outcomes["read"] + outcomes["refused"] == count and outcomes["most bytes"] < fuzz_gguf.MEMORY
 
 
 # The published model

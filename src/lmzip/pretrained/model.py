@@ -186,8 +186,11 @@ class Pretrained:
 
 
 def is_model(path: Path) -> bool:
-    """Does this look like a model: its directory, a GGUF file, or what leads to one?"""
-    return (path / families.CONFIGURATION).is_file() or located.gguf_file(path) is not None
+    """Does this look like a model: its directory, a GGUF file, or what leads to one, soundly or not?"""
+    try:
+        return (path / families.CONFIGURATION).is_file() or located.gguf_file(path) is not None
+    except PriorError:
+        return True
 
 
 def read(path: Path) -> ModelFiles:
