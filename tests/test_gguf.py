@@ -262,6 +262,9 @@ def test_where_a_file_is_found(tmp_path, run):
         assert model.find(expected.digest, [place]) is not None
     assert model.find(expected.digest, [blob.parent]) is not None
     assert expected.size == path.stat().st_size
+    made.model("llama").config.save_pretrained(folder)  # beside it
+    assert model.open_model(folder).digest == expected.digest
+    (folder / "config.json").unlink()
     shutil.copy(path, folder / "other.gguf")
     with pytest.raises(PriorError, match="no GGUF file"):
         model.open_model(folder)
