@@ -417,6 +417,22 @@ def test_mutations_of_sound_files_are_read_or_refused_within_bounds(tmp_path, co
     assert outcomes["read"] + outcomes["refused"] == count and outcomes["most bytes"] < fuzz_gguf.MEMORY
 
 
+@pytest.mark.parametrize("number", [number for number, kind in blocks.KINDS.items() if kind.weights == 256])
+def test_blocks_of_256_are_read_by_rows(tmp_path, number):
+    kind = blocks.KINDS[number]
+    rows = np.random.default_rng(number).integers(0, 60, (6, 2 * kind.size), np.uint8)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(file_of([], [info(shape=(512, 6), kind=number)], rows.tobytes()))
+    tensor = gguf.read(path).tensors["a"]
+    whole = tensor.floats()
+    assert whole.shape == tensor.shape == (6, 512) and np.array_equal(whole, blocks.decode(kind, rows))
+    order = np.array([5, 0, 1, 4, 3, 2])
+    turned = tensor.renamed("b", order)
+    assert np.array_equal(turned.floats(), whole[order]) and np.array_equal(turned.floats([1, 3]), whole[order][[1, 3]])
+    transposed = tensor.renamed("c", transposed=True)
+    assert np.array_equal(transposed.floats(), whole.T) and transposed.shape == (512, 6)
+
+
 # The published model
 
 
