@@ -237,6 +237,14 @@ def test_what_is_not_supported_is_refused_by_its_name(family, values, named):
         families.described(default_configurations()[family] | values, Path("config.json"))
 
 
+MORE_KEYS = (
+    "sliding_window", "sliding_window_pattern", "layer_types", "auto_map", "architectures", "rotary_pct", "rope_theta",
+    "rotary_emb_base", "rope_local_base_freq", "partial_rotary_factor", "use_sliding_window", "quantization_config",
+)  # fmt: skip
+ROTARY_KEYS = (
+    "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "full_attention",
+    "original_max_position_embeddings", "partial_rotary_factor", "sliding_attention",
+)  # fmt: skip
 ODD = (None, True, -1, 0, 3, 2**70, -0.5, 1e308, math.nan, math.inf, "", "x", [], ["x"], [[]], [3], {}, {"a": {}}, [{}])
 
 
@@ -255,16 +263,6 @@ def test_no_value_of_a_configuration_is_more_than_refused(family):
         for value in ODD:
             inner = value if len(place) == 1 else dict(config.get(place[0]) or {}) | {place[1]: value}
             _described_or_refused(config | {place[0]: inner}, path)
-
-
-MORE_KEYS = (
-    "sliding_window", "sliding_window_pattern", "layer_types", "auto_map", "architectures", "rotary_pct", "rope_theta",
-    "rotary_emb_base", "rope_local_base_freq", "partial_rotary_factor", "use_sliding_window", "quantization_config",
-)  # fmt: skip
-ROTARY_KEYS = (
-    "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "full_attention",
-    "original_max_position_embeddings", "partial_rotary_factor", "sliding_attention",
-)  # fmt: skip
 
 
 def _described_or_refused(config: dict[str, Any], path: Path) -> None:

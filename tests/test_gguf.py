@@ -408,7 +408,7 @@ def test_what_is_sound_of_these_is_read(tmp_path):
         model.read(path)
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_mutations_of_sound_files_are_read_or_refused_within_bounds(tmp_path, count):
     """See fuzz_gguf.py: nothing but PriorError, and no more memory than a small multiple of the file."""
     outcomes = fuzz_gguf.campaign(tmp_path, count)
