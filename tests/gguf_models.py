@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pretrained_models as made
 
+from lmzip.pretrained import families, functions, gguf, table, tokenizer, translation
+
 ARCHITECTURES = {
     "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3_text": "gemma3",
     "olmo2": "olmo2", "phi3": "phi3", "gpt2": "gpt2", "gpt_neox": "gptneox",
@@ -69,9 +71,9 @@ def add_sizes(writer: Any, family: str, config: Any) -> None:
     if getattr(config, "sliding_window", None):
         writer.add_sliding_window(config.sliding_window)
     if rope["rope_type"] == "linear":
-        import gguf
+        import gguf as package
 
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_type(package.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(rope["factor"])
 
 
@@ -79,14 +81,14 @@ def add_tokenizer(writer: Any, kind: str) -> None:
     """A tokenizer of pretrained_models.py."""
     import json
 
-    import gguf
+    import gguf as package
 
     content = json.loads(made.tokenizer(kind).to_str())["model"]
     tokens = sorted(content["vocab"], key=content["vocab"].get)
     writer.add_tokenizer_model("gpt2" if kind == "byte level" else "llama")
     writer.add_token_list(tokens)
-    types = [gguf.TokenType.BYTE if t.startswith("<0x") else gguf.TokenType.NORMAL for t in tokens]
-    types[0] = gguf.TokenType.CONTROL if kind == "byte level" else gguf.TokenType.UNKNOWN
+    types = [package.TokenType.BYTE if t.startswith("<0x") else package.TokenType.NORMAL for t in tokens]
+    types[0] = package.TokenType.CONTROL if kind == "byte level" else package.TokenType.UNKNOWN
     writer.add_token_types(types)
     if kind == "byte level":
         writer.add_tokenizer_pre("gpt-2")
@@ -99,28 +101,48 @@ def add_tokenizer(writer: Any, kind: str) -> None:
 
 def save(path: Path, model: Any, quantised: str = "F32", tokenizer: str = "byte level", extra: Any = None) -> Path:
     """A model as a GGUF file; its matrices of this type where a row is made of whole blocks."""
-    import gguf
+    import gguf as package
 
     config, family = model.config, model.config.model_type
-    writer = gguf.GGUFWriter(path, ARCHITECTURES[family])
-    names = gguf.get_tensor_name_map(
-        {v: k for k, v in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES[family]], config.num_hidden_layers
+    writer = package.GGUFWriter(path, ARCHITECTURES[family])
+    names = package.get_tensor_name_map(
+        {v: k for k, v in package.MODEL_ARCH_NAMES.items()}[ARCHITECTURES[family]], config.num_hidden_layers
     )
     add_sizes(writer, family, config)
     add_tokenizer(writer, tokenizer)
     if extra is not None:
         extra(writer)
-    kind = gguf.GGMLQuantizationType[quantised]
+    kind = package.GGMLQuantizationType[quantised]
     for name, tensor in model.state_dict().items():
         if config.tie_word_embeddings and name in ("lm_head.weight", "embed_out.weight"):
             continue
         weights = converted(family, name, tensor.float().numpy(), config)
-        whole = weights.ndim == 2 and weights.shape[1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
-        stored = kind if whole else gguf.GGMLQuantizationType.F32
+        whole = weights.ndim == 2 and weights.shape[1] % package.GGML_QUANT_SIZES[kind][0] == 0
+        stored = kind if whole else package.GGMLQuantizationType.F32
         ours = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        writer.add_tensor(ours, gguf.quantize(weights, stored), raw_dtype=stored)
+        writer.add_tensor(ours, package.quantize(weights, stored), raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def everything(path: Path) -> None:
+    """All that is read of a file before a byte is coded. Raises PriorError, and nothing else."""
+    file = gguf.read(path)
+    found = translation.architecture(file)
+    table.made(translation.vocabulary(file), found.vocabulary, path)
+    tokenizer.definition(file)
+    weights = families.Weights(found, translation.tensors(file, found), path)
+    weights.embedding().floats()
+    weights.positions()
+    for layer in range(found.layers):
+        for which in ("qkv", "out", "up", "down"):
+            weights.linear(layer, which)
+        weights.norms(layer)
+        weights.head_norms(layer)
+    weights.norm(None)
+    weights.head()[0].floats()
+    weights.finish()
+    functions.inverse_frequencies(found.rotary, found.base, found.scaling)

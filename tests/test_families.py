@@ -235,3 +235,42 @@ def test_published_configurations_are_read(name):
 def test_what_is_not_supported_is_refused_by_its_name(family, values, named):
     with pytest.raises(PriorError, match=named):
         families.described(default_configurations()[family] | values, Path("config.json"))
+
+
+MORE_KEYS = (
+    "sliding_window", "sliding_window_pattern", "layer_types", "auto_map", "architectures", "rotary_pct", "rope_theta",
+    "rotary_emb_base", "rope_local_base_freq", "partial_rotary_factor", "use_sliding_window", "quantization_config",
+)  # fmt: skip
+ROTARY_KEYS = (
+    "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "full_attention",
+    "original_max_position_embeddings", "partial_rotary_factor", "sliding_attention",
+)  # fmt: skip
+ODD = (None, True, -1, 0, 3, 2**70, -0.5, 1e308, math.nan, math.inf, "", "x", [], ["x"], [[]], [3], {}, {"a": {}}, [{}])
+
+
+@pytest.mark.parametrize("family", made.CLASSES)
+def test_no_value_of_a_configuration_is_more_than_refused(family):
+    config, path = default_configurations()[family], Path("config.json")
+    places: list[tuple[str, ...]] = [(name,) for name in [*config, *MORE_KEYS]]
+    for outer in ("rope_parameters", "rope_scaling"):
+        kinds = ({"rope_type": "linear"}, {"rope_type": "llama3", "factor": 2.0})
+        places += [(outer, name) for name in ROTARY_KEYS]
+        for kind in kinds:
+            for name in ROTARY_KEYS:
+                for value in ODD:
+                    _described_or_refused(config | {outer: kind | {name: value}}, path)
+    for place in places:
+        for value in ODD:
+            inner = value if len(place) == 1 else dict(config.get(place[0]) or {}) | {place[1]: value}
+            _described_or_refused(config | {place[0]: inner}, path)
+
+
+def _described_or_refused(config: dict[str, Any], path: Path) -> None:
+    try:
+        found = families.described(config, path)
+    except PriorError:
+        return
+    assert all(type(window) is int and window >= 0 for window in found.windows)
+    assert (
+        len(functions.inverse_frequencies(min(found.rotary, 8), found.base, found.scaling)) == min(found.rotary, 8) // 2
+    )

@@ -9,6 +9,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import fuzz_gguf
 import gguf_models
 import numpy as np
 import pretrained_models as made
@@ -180,23 +181,7 @@ def test_factors_of_the_rotation_are_those_of_llama_3(tmp_path):
 def test_what_is_not_supported_is_refused_by_its_name(tmp_path, add, named):
     path = gguf_models.save(tmp_path / "model.gguf", made.model("llama"), extra=add)
     with pytest.raises(PriorError, match=named):
-        _everything(path)
-
-
-def _everything(path: Path) -> None:
-    """All that is read of a file before a byte is coded."""
-    files = model.read(path)
-    weights = families.Weights(files.architecture, files.tensors, path)
-    weights.embedding().floats()
-    weights.positions()
-    for layer in range(files.architecture.layers):
-        for which in ("qkv", "out", "up", "down"):
-            weights.linear(layer, which)
-        weights.norms(layer)
-        weights.head_norms(layer)
-    weights.norm(None)
-    weights.head()[0].floats()
-    weights.finish()
+        gguf_models.everything(path)
 
 
 # Tokens
@@ -277,6 +262,9 @@ def test_where_a_file_is_found(tmp_path, run):
         assert model.find(expected.digest, [place]) is not None
     assert model.find(expected.digest, [blob.parent]) is not None
     assert expected.size == path.stat().st_size
+    made.model("llama").config.save_pretrained(folder)  # beside it
+    assert model.open_model(folder).digest == expected.digest
+    (folder / "config.json").unlink()
     shutil.copy(path, folder / "other.gguf")
     with pytest.raises(PriorError, match="no GGUF file"):
         model.open_model(folder)
@@ -284,6 +272,7 @@ def test_where_a_file_is_found(tmp_path, run):
     manifest.write_text(json.dumps({"layers": layers}))
     with pytest.raises(PriorError, match="adapter"):
         model.open_model(manifest)
+    assert model.find(expected.digest, [manifest, path]) is not None
     blob.unlink()
     manifest.write_text(json.dumps({"layers": layers[:1]}))
     with pytest.raises(PriorError, match="blob"):
@@ -419,6 +408,31 @@ def test_what_is_sound_of_these_is_read(tmp_path):
         model.read(path)
 
 
+@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.long])])
+def test_mutations_of_sound_files_are_read_or_refused_within_bounds(tmp_path, count):
+    """See fuzz_gguf.py: nothing but PriorError, and no more memory than a small multiple of the file."""
+    outcomes = fuzz_gguf.campaign(tmp_path, count)
+    print(", ".join(f"{name}: {number:,}" for name, number in sorted(outcomes.items())))
+    assert outcomes["read"] > 0.02 * count and outcomes["refused"] > 0.5 * count
+    assert outcomes["read"] + outcomes["refused"] == count and outcomes["most bytes"] < fuzz_gguf.MEMORY
+
+
+@pytest.mark.parametrize("number", [number for number, kind in blocks.KINDS.items() if kind.weights == 256])
+def test_blocks_of_256_are_read_by_rows(tmp_path, number):
+    kind = blocks.KINDS[number]
+    rows = np.random.default_rng(number).integers(0, 60, (6, 2 * kind.size), np.uint8)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(file_of([], [info(shape=(512, 6), kind=number)], rows.tobytes()))
+    tensor = gguf.read(path).tensors["a"]
+    whole = tensor.floats()
+    assert whole.shape == tensor.shape == (6, 512) and np.array_equal(whole, blocks.decode(kind, rows))
+    order = np.array([5, 0, 1, 4, 3, 2])
+    turned = tensor.renamed("b", order)
+    assert np.array_equal(turned.floats(), whole[order]) and np.array_equal(turned.floats([1, 3]), whole[order][[1, 3]])
+    transposed = tensor.renamed("c", transposed=True)
+    assert np.array_equal(transposed.floats(), whole.T) and transposed.shape == (512, 6)
+
+
 # The published model
 
 
@@ -443,3 +457,24 @@ def test_every_byte_comes_back_though_the_published_vocabulary_lacks_some(smol):
     assert ends[-1] == len(data) and (places == tokens.ESCAPE).sum() >= 2 * len(missing)
     archive = lmzip.compress(data, prior=smol, experts="none")
     assert lmzip.decompress(archive, prior_path=str(smol)) == data
+
+
+@pytest.mark.slow
+def test_a_published_model_predicts_what_it_predicts_in_float32(smol):
+    import torch
+    import transformers
+
+    from lmzip.pretrained.inference import Network
+
+    pretrained = model.open_model(smol)
+    places, _ = pretrained.tokens.cut(made.SAMPLE.read_bytes()[2000:3000])
+    window = np.concatenate(([pretrained.architecture.start], pretrained.table.order[places])).astype(np.int32)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(smol.parent, gguf_file=smol.name)
+    with torch.no_grad():
+        p = theirs(torch.from_numpy(window[None].astype(np.int64))).logits[0].double().log_softmax(-1)
+    weights = families.Weights(pretrained.architecture, pretrained.files.tensors, smol)
+    for bits, bound in ((8, 0.02), (16, 1e-4)):
+        logits = Network(pretrained.architecture, weights, bits).logits(window, 0)
+        q = torch.from_numpy(logits).double().log_softmax(-1)
+        divergence = (p.exp() * (p - q)).sum(-1).mean().item() / np.log(2)
+        assert 0 <= divergence <= bound

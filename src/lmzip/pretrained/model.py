@@ -196,13 +196,16 @@ class Pretrained:
 
 
 def is_model(path: Path) -> bool:
-    """Does this look like a model: its directory, a GGUF file, or what leads to one?"""
-    return (path / families.CONFIGURATION).is_file() or located.gguf_file(path) is not None
+    """Does this look like a model: its directory, a GGUF file, or what leads to one, soundly or not?"""
+    try:
+        return _is_directory(path) or located.gguf_file(path) is not None
+    except PriorError:
+        return True
 
 
 def read(path: Path) -> ModelFiles:
     """A model, everything in it that matters hashed; raises PriorError if it is unsound or unsupported."""
-    if (path / families.CONFIGURATION).is_file():
+    if _is_directory(path):
         weights = tensors.tensors(path)
         files = {tensor.path for tensor in weights.values()} | {path / families.CONFIGURATION, path / table.FILE}
         return _read(path, digests.stamps(files))
@@ -210,6 +213,12 @@ def read(path: Path) -> ModelFiles:
     if file is None:
         raise PriorError(f"{path} is no directory of transformers (it has no config.json) and no GGUF file")
     return _read(file, digests.stamps({file}))
+
+
+def _is_directory(path: Path) -> bool:
+    """Is it one of transformers, and not a GGUF file with a configuration beside it?"""
+    weights = any((path / name).is_file() for name in (tensors.INDEX, tensors.SINGLE))
+    return (path / families.CONFIGURATION).is_file() and (weights or located.gguf_file(path) is None)
 
 
 @cache

@@ -137,13 +137,13 @@ def _vocabulary(content: dict[str, Any], path: Path) -> Vocabulary:
 
 def made(vocabulary: Vocabulary, count: int, path: Path) -> Table:
     """The table for a model of so many ids. Raises PriorError if its ids or spellings make no sense."""
-    letters = byte_letters()
-    alphabet, bytes_of = set(letters), {ord(letter): byte for letter, byte in letters.items()}
     _, kind, special, literal, fallback, prefix = vocabulary
+    pieces = list(vocabulary.pieces)
+    if not all(type(identity) is int and isinstance(piece, str) for identity, piece in pieces):
+        raise PriorError(f"{path}: its vocabulary makes no sense")
+    spelt = _by_letters([piece for _, piece in pieces]) if kind == "byte level" else [b""] * len(pieces)
     identities: dict[bytes, tuple[bool, int]] = {}
-    for identity, piece in vocabulary.pieces:
-        if type(identity) is not int or not isinstance(piece, str):
-            raise PriorError(f"{path}: its vocabulary makes no sense")
+    for (identity, piece), token in zip(pieces, spelt, strict=True):
         if not 0 <= identity < count:
             if identity in literal or identity in special:
                 continue  # added without the model being told
@@ -153,20 +153,28 @@ def made(vocabulary: Vocabulary, count: int, path: Path) -> Table:
             continue
         if identity in literal:
             token = piece.encode("utf-8", "surrogatepass")
-        elif kind == "byte level":
-            token = piece.translate(bytes_of).encode("latin-1") if alphabet.issuperset(piece) else b""
         elif is_byte:
             token = bytes.fromhex(piece[3:5])
         elif kind == "wordpiece":
             token = (piece.removeprefix(prefix) if piece.startswith(prefix) else " " + piece).encode("utf-8", "replace")
-        else:
+        elif kind == "sentencepiece":
             token = piece.replace("▁", " ").encode("utf-8", "surrogatepass")
-        if not 0 < len(token) <= LONGEST:
-            continue
-        if token not in identities or (is_byte, identity) < identities[token]:
+        if 0 < len(token) <= LONGEST and (token not in identities or (is_byte, identity) < identities[token]):
             identities[token] = (is_byte, identity)
     if not identities:
         raise PriorError(f"{path}: no token of it stands for bytes")
     tokens = sorted(identities)
     order = np.array([identities[token][1] for token in tokens], np.int32)
     return Table(tokens, order, all(bytes([b]) in identities for b in range(256)), kind)
+
+
+def _by_letters(pieces: list[str]) -> list[bytes]:
+    """The bytes that byte-level pieces spell; none for what has other letters."""
+    letters = byte_letters()
+    bytes_of = np.zeros(max(map(ord, letters)) + 1, np.uint8)
+    bytes_of[[ord(letter) for letter in letters]] = list(letters.values())
+    alphabet = set(letters)
+    pieces = [piece if alphabet.issuperset(piece) else "" for piece in pieces]
+    spelt = bytes_of[np.frombuffer("".join(pieces).encode("utf-32-le"), "<u4")].tobytes()
+    ends = np.cumsum([len(piece) for piece in pieces]).tolist()
+    return [spelt[end - len(piece) : end] for piece, end in zip(pieces, ends, strict=True)]

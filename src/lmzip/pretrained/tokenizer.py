@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
 from .gguf import Gguf
 from .translation import vocabulary
 
@@ -72,12 +74,15 @@ def _pre_tokenizer(name: Any) -> dict[str, Any]:
 
 def _merges(scores: Any, ids: dict[str, int]) -> list[list[str]]:
     """SentencePiece's merges: every pair of tokens that makes a token, those of the best score first."""
-    if scores is None or len(scores) < len(ids):
+    if not isinstance(scores, np.ndarray) or len(scores) <= max(ids.values(), default=0):
         return []
-    ranked: list[tuple[float, int, int, list[str]]] = []
+    found: list[tuple[int, int, int]] = []
     for piece, identity in ids.items():
         for cut in range(1, len(piece) if len(piece) <= LONGEST else 0):
-            pair = [piece[:cut], piece[cut:]]
-            if pair[0] in ids and pair[1] in ids:
-                ranked.append((-float(scores[identity]), ids[pair[0]], ids[pair[1]], pair))
-    return [pair for *_, pair in sorted(ranked)]
+            first = ids.get(piece[:cut])
+            if first is not None and (second := ids.get(piece[cut:])) is not None:
+                found.append((identity, first, second))
+    merged, left, right = np.array(found, np.int64).reshape(-1, 3).T
+    order = np.lexsort((right, left, -scores[merged].astype(np.float64)))
+    names = {identity: piece for piece, identity in ids.items()}
+    return [[names[first], names[second]] for first, second in zip(left[order].tolist(), right[order].tolist())]

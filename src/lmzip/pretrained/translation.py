@@ -38,7 +38,8 @@ GPT2 = {
 }  # fmt: skip
 HARMLESS = {"tensor_data_layout", "rope.scaling.finetuned", "rope.scaling.original_context_length"}
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "expert_count": (0,), "expert_used_count": (0,), "attention.causal": (True,), "rope.scaling.attn_factor": (1.0,),
+    **dict.fromkeys(("expert_count", "expert_used_count", "expert_shared_count", "expert_group_count"), (0,)),
+    "attention.causal": (True,), "rope.scaling.attn_factor": (1.0,),
     "attn_logit_softcapping": (0.0,), "final_logit_softcapping": (0.0,), "rope.scale_linear": (1.0,),
 }  # fmt: skip
 PATTERN = "attention.sliding_window_pattern"
