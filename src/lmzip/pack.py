@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from . import released
+from . import kept, released
 from .codec.message import VERSION, Header
 
 FOLDER = Path(__file__).parent / "codec"
@@ -158,7 +158,9 @@ def squeezed(paths: Iterable[Path]) -> bytes:
 
 @cache
 def _squeezed(paths: tuple[Path, ...]) -> bytes:
-    return bz2.compress(b"".join(strip(path.read_text("utf-8")).encode() for path in paths))
+    texts = [path.read_bytes() for path in paths]
+    key = hashlib.blake2b(b"".join(texts) + Path(__file__).read_bytes(), digest_size=16).hexdigest()
+    return kept.once("squeezed", key, lambda: bz2.compress(b"".join(strip(text.decode()).encode() for text in texts)))
 
 
 def release(code: bytes) -> str | None:

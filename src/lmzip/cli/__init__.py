@@ -127,7 +127,7 @@ exit status: 0 all went well; 1 an error; 2 wrong usage; 130 interrupted by Ctrl
 
 environment:
   XDG_CACHE_HOME    compiled code is kept in its folder lmzip (default ~/.cache); the first run fills it, a minute or
-                    so, or lmzip warm, with all there is
+                    so, or lmzip warm, with all there is; so are weights of pretrained models, see lmzip cache --help
   LMZIP_PRIOR_PATH  where priors are looked for, after --prior-path; then the package, and priors in that folder lmzip
   LMZIP_HASH        always: hash models anew at every start, even if their files' sizes, times and inodes are the same
   TMPDIR            where that goes if the cache can't be written

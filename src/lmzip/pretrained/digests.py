@@ -6,10 +6,8 @@ lets files be changed without their times.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codec.cache import private_folder
+from .. import kept
 from .tensors import Tensor
 
 VARIABLE, ALWAYS = "LMZIP_HASH", "always"
@@ -53,16 +51,15 @@ def digest(about: bytes, tensors: dict[str, Tensor], known: tuple[Stamp, ...]) -
     for name, tensor in sorted(tensors.items()):
         key.update(f"{name} {tensor.kind} {tensor.shape}{tensor.layout}\n{tensor.start} {tensor.stop}\n".encode())
     key.update(repr([(str(Path(stamp.path).resolve()), *stamp[1:]) for stamp in known]).encode())
-    file = Path(private_folder("models"), key.hexdigest())
+    file = kept.place("models", key.hexdigest())
     if os.environ.get(VARIABLE) != ALWAYS:
-        with contextlib.suppress(OSError):
-            remembered = file.read_bytes()
-            if len(remembered) == 32:
-                return remembered
+        remembered = kept.look_up(file)
+        if remembered is not None and len(remembered) == 32:
+            return remembered
     result = _hash(about, tensors)
     latest = max((stamp.changed for stamp in known), default=0)
     if stamps(Path(stamp.path) for stamp in known) == known and time.time_ns() - latest > SETTLED:
-        _remember(file, result)
+        kept.keep(file, result)
     return result
 
 
@@ -74,12 +71,3 @@ def _hash(about: bytes, tensors: dict[str, Tensor]) -> bytes:
         for start in range(0, len(raw), PIECE):
             state.update(np.ascontiguousarray(raw[start : start + PIECE]).data)
     return state.digest()
-
-
-def _remember(file: Path, content: bytes) -> None:
-    """Writes the file whole or not at all; what can't be written is only slower."""
-    with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "wb") as temporary:
-            temporary.write(content)
-        os.replace(name, file)
