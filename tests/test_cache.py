@@ -25,33 +25,33 @@ def test_a_models_integers_are_made_once_and_are_the_same_from_the_cache(cache, 
     tokens = np.arange(40, dtype=np.int32)
     found = []
     for _ in range(3):
-        network = model.open_model(folder).network
+        network = model.open_model(folder).network()
         found.append(network.logits([(network.window(), tokens, 0)])[0])
     assert makings == [1] and len(list((cache / "weights").iterdir())) == 1
-    model.open_model(folder, 12).network  # noqa: B018, which loads it
+    model.open_model(folder, 12).network()
     assert makings == [1, 1]
     monkeypatch.setattr(numbers, "private_folder", lambda name: str(tmp_path / "missing"))  # it can't be written
-    network = model.open_model(folder).network
+    network = model.open_model(folder).network()
     found.append(network.logits([(network.window(), tokens, 0)])[0])
     assert makings == [1, 1, 1] and all(np.array_equal(found[0], other) for other in found[1:])
 
 
 def test_a_damaged_file_is_made_anew(cache, tmp_path):
     folder = made.save(tmp_path / "model", "llama")
-    model.open_model(folder).network  # noqa: B018
+    model.open_model(folder).network()
     (file,) = (cache / "weights").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:-5])
-    assert isinstance(model.open_model(folder).network, inference.Network)
+    assert isinstance(model.open_model(folder).network(), inference.Network)
     assert file.read_bytes() == whole
 
 
 def test_what_was_used_longest_ago_makes_room(cache, tmp_path, monkeypatch):
     folders = [made.save(tmp_path / family, family) for family in ("gpt2", "llama")]
-    model.open_model(folders[0]).network  # noqa: B018
+    model.open_model(folders[0]).network()
     (first,) = (cache / "weights").iterdir()
     monkeypatch.setenv(numbers.LIMIT_NAME, str(first.stat().st_size + 10))
-    model.open_model(folders[1]).network  # noqa: B018
+    model.open_model(folders[1]).network()
     (second,) = (cache / "weights").iterdir()
     assert second != first
 

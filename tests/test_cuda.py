@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pretrained_models as made
 import pytest
 import torch
 
 from lmzip import session
-from lmzip.accel import cuda
+from lmzip.accel import cuda, panels
 from lmzip.codec.lockstep import Lockstep
 from lmzip.codec.message import Header
 from lmzip.codec.product import BACKENDS, self_test
 from lmzip.codec.settings import ModelSettings
+from lmzip.pretrained import model
 
 TINY = ModelSettings(layers=1, width=32, heads=2, hidden=48, window=16, table_bits=8)
 TEXT = np.frombuffer(b"The cat sat on the mat; the dog sat on the cat. " * 9, np.uint8)
@@ -97,3 +99,23 @@ def test_without_a_gpu_it_says_so_and_goes_on(monkeypatch, run, tmp_path):
 def test_a_gpu_computes_exactly():
     assert cuda.backend() == cuda.NAME
     assert self_test(cuda.NAME) < float("inf")
+
+
+def test_a_pretrained_model_gives_the_same_bits(demanding, tmp_path, monkeypatch):
+    folder = made.save(tmp_path / "model", "llama")
+    on_device = panels.products_of("cpu")
+    assert on_device is not None
+    monkeypatch.setattr(panels, "products_of", lambda device: on_device)
+    pretrained, tokens = model.open_model(folder, 12), np.arange(40, dtype=np.int32)
+    results = []
+    for device in ("cpu", "cuda"):
+        network = pretrained.network(device)
+        results.append(network.logits([(network.window(), tokens, 0)])[0])
+    assert np.array_equal(*results) and demanding
+
+
+def test_products_that_differ_are_not_used(demanding, monkeypatch, capsys):
+    right = torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: right(a, b) + 1)
+    assert panels.products_of("cpu") is None
+    assert "not exact" in capsys.readouterr().err

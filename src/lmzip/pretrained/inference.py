@@ -6,7 +6,7 @@ values, so steps, batches and several windows at once give equal bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ class Linear(NamedTuple):
     bias: np.ndarray
 
 
+Products = Callable[..., None]  # product.multiply, or what gives its very results
 Norm = tuple[np.ndarray, np.ndarray]  # gain and bias
 
 
@@ -66,14 +67,20 @@ class Window:
 class Network:
     """A model's weights as integers, and how they turn tokens into logits.
 
-    context: positions that one sees, itself included, beside the first SINK of its window. A window of `span` tokens is
+    products: what multiplies integer matrices. context: positions that one sees, itself included, beside the first SINK of its window. A window of `span` tokens is
     longer where the model was made for more positions, so that it need not begin anew so often.
     """
 
     def __init__(
-        self, architecture: Architecture, numbers: Numbers, embedding: Tensor, bits: int, context: int = CONTEXT
+        self,
+        architecture: Architecture,
+        numbers: Numbers,
+        embedding: Tensor,
+        bits: int,
+        context: int = CONTEXT,
+        products: Products = product.multiply,
     ) -> None:
-        self.architecture, self.bits, self.embedding = architecture, bits, embedding
+        self.architecture, self.bits, self.embedding, self._products = architecture, bits, embedding, products
         self.context, self.span = context_and_span(architecture, context)
         self.positions = numbers.get("positions")
         self.layers = [_layer(numbers, layer) for layer in range(architecture.layers)]
@@ -208,7 +215,7 @@ class Network:
         q, scale = np.zeros((len(x), 2 * linear.weight.shape[2]), np.int16), np.zeros(len(x), f4)
         layers.quantise_rows(x, q, scale)
         y = np.zeros((len(x), len(linear.bias) + spare), f4)
-        product.multiply(q, scale, *linear, self._sums, self._totals, y)
+        self._products(q, scale, *linear, self._sums, self._totals, y)
         return y
 
 

@@ -145,17 +145,31 @@ class Pretrained:
         return header
 
     @cached_property
-    def network(self) -> Any:
-        """The network, its weights loaded and checked; what it remembers lies in windows, so one serves all."""
-        from . import numbers  # start-up: loads numba
+    def _networks(self) -> dict[str, Any]:
+        return {}
+
+    def network(self, device: str = "cpu") -> Any:
+        """The network, its weights loaded and checked once; what it remembers lies in windows, so one serves all."""
+        if device not in self._networks:
+            self._networks[device] = self._loaded(device)
+        return self._networks[device]
+
+    def _loaded(self, device: str) -> Any:
+        from . import numbers, product  # start-up: loads numba
         from .inference import Network, context_and_span  # start-up: loads numba
 
-        weights = families.Weights(self.architecture, self.files.tensors, self.path)
+        weights, products = families.Weights(self.architecture, self.files.tensors, self.path), None
+        if device != "cpu":
+            from ..accel.panels import products_of  # start-up: loads torch
+
+            products = products_of(device)
         span = context_and_span(self.architecture, self.window)[1]
         held = numbers.kept(
             self.files.identity, self.bits, span, lambda: numbers.made(self.architecture, weights, self.bits, span)
         )
-        return Network(self.architecture, held, weights.embedding(), self.bits, self.window)
+        return Network(
+            self.architecture, held, weights.embedding(), self.bits, self.window, products or product.multiply
+        )
 
     def lockstep(self, header: Header, session: Session) -> Any:
         """A predictor at its beginning."""
@@ -165,7 +179,7 @@ class Pretrained:
         session.announce()
         from .lockstep import PretrainedLockstep  # start-up: loads numba
 
-        return PretrainedLockstep(header, self, self.network)
+        return PretrainedLockstep(header, self, self.network(session.device))
 
     def code_size(self, header: Header) -> int:
         """Bytes of the code that a receiver of such an archive must run."""
@@ -178,7 +192,7 @@ class Pretrained:
 
     def description(self) -> dict[str, str]:
         """Rows for people; loads and checks the weights. Raises PriorError."""
-        self.network  # noqa: B018, which loads it
+        self.network()
         sizes, tokens = self.architecture, self.table
         adaptation = "adaptation of the head" if self.adapt else "no adaptation"
         escaped = "" if tokens.complete else "; bytes that are no tokens are escaped"
