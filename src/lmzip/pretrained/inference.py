@@ -67,8 +67,9 @@ class Window:
 class Network:
     """A model's weights as integers, and how they turn tokens into logits.
 
-    products: what multiplies integer matrices. context: positions that one sees, itself included, beside the first SINK of its window. A window of `span` tokens is
-    longer where the model was made for more positions, so that it need not begin anew so often.
+    products: what multiplies integer matrices. context: positions that one sees, itself included, beside the first SINK
+    of its window. A window of `span` tokens is longer where the model was made for more positions, so that it need not
+    begin anew so often.
     """
 
     def __init__(
