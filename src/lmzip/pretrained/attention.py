@@ -4,8 +4,6 @@ A score is a sum of integer products, and so is what a block's values add up to;
 A block's weights have a scale of their own, so that one position that draws nearly all weight (an attention sink, Xiao
 et al. 2024) takes no precision from the others. Blocks are added in the order of their positions, so it changes no bit
 how many positions are computed at once, or how many blocks are still remembered that none of them sees.
-
-No kernel here calls one of walk.py or layers.py, or is called by one: numba's cache looks at one file at a time.
 """
 
 from __future__ import annotations
@@ -14,25 +12,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codec.exact import ONE, ZERO, f4, i4, maximum, pairwise_sum, quantise, sqrt
-from ..codec.kernel import heapless, inline
+from ..codec.exact import ONE, ZERO, f4, pairwise_sum, quantise, sqrt
+from ..codec.kernel import inline
+from .kernel import heapless
 from .product import LANES, ROWS, added_tile, scaled_tile
+from .softmax import BLOCK, largest, weigh
 
-BLOCK = 64  # positions
 ROWS_AHEAD, FORGOTTEN = 128, 16  # positions that may be put down at once; that may then be put down anew
 QUERIES = 24  # that share what is read of keys and values, about
 _WEIGHT, _NARROW, _WIDE = f4(8191), f4(127), f4(2047)  # limits of integers: 2047 * 2047 * 512 < 2^31
-_LOWEST, _FAR = f4(-1e30), f4(30)
-_LOG2E = f4(1.4426950408889634)
-_P1, _P2, _P3, _P4, _P5 = map(f4, (-0.69314695, 0.24021487, -0.05540945, 0.00934565, -0.00100434))
-_24 = f4(1 << 24)
+_LOWEST = f4(-1e30)
 
 
 class Work(NamedTuple):
     """Scratch for the queries that are answered together."""
 
     scores: np.ndarray  # float32[queries, positions]
-    exponentials: np.ndarray  # int32[positions]
     weights: np.ndarray  # int16[queries, positions]
     scales: np.ndarray  # float32[blocks, queries]: of a block's weights
     blocks: np.ndarray  # int64[blocks]: that any of the queries sees
@@ -67,7 +62,7 @@ def work(slots: int, group: int, size: int) -> Work:
     """Scratch for a layer's memory of so many slots, whose keys `group` heads of a size share."""
     queries, positions = max(QUERIES, group), slots * BLOCK
     return Work(
-        np.zeros((queries, positions), f4), np.zeros(positions, np.int32), np.zeros((queries, positions), np.int16),
+        np.zeros((queries, positions), f4), np.zeros((queries, positions), np.int16),
         np.zeros((slots, queries), f4), np.zeros(slots, np.int64),
         np.zeros((queries, -(-size // LANES) * LANES), f4), np.zeros(LANES, f4),
     )  # fmt: skip
@@ -147,22 +142,9 @@ def _visible(first, last, reach, sink, blocks):
 
 
 @inline
-def _exponentials(x, e):
-    """e[n] = 2^24 * exp(x[n] - max x), int32 rounded down, 0 below e^-17.3: powers of two by a polynomial."""
-    most = maximum(x)
-    for n in range(x.shape[0]):
-        distance = (most - x[n]) * _LOG2E
-        distance = distance if distance < _FAR else _FAR
-        whole = i4(distance)
-        part = distance - f4(whole)
-        power = ONE + part * (_P1 + part * (_P2 + part * (_P3 + part * (_P4 + part * _P5))))
-        e[n] = i4(power * _24) >> whole
-
-
-@inline
 def _weigh(i, position, reach, sink, h, blocks, slots, value_scales, work):
     """From a query's scores to the weights of values, int16 in blocks, whose scales divide by their sum."""
-    scores, e = work.scores[i, : blocks * BLOCK], work.exponentials[: blocks * BLOCK]
+    scores = work.scores[i, : blocks * BLOCK]
     for j in range(blocks):
         base = work.blocks[j] * BLOCK
         if base + BLOCK - 1 > position or base <= position - reach:
@@ -170,19 +152,14 @@ def _weigh(i, position, reach, sink, h, blocks, slots, value_scales, work):
                 p = base + k
                 if p > position or (p <= position - reach and p >= sink):
                     scores[j * BLOCK + k] = _LOWEST
-    _exponentials(scores, e)
-    total = np.int64(0)
+    most, total = largest(scores), np.int64(0)
     for j in range(blocks):
-        part = i4(0)
-        for k in range(BLOCK):
-            part += e[j * BLOCK + k]
-        total += np.int64(part)
+        here = slice(j * BLOCK, (j + 1) * BLOCK)
+        along = value_scales[_slot(work.blocks[j], slots), h]
+        work.scales[j, i], part = weigh(scores[here], most, along, work.weights[i, here])
+        total += part
     for j in range(blocks):
-        at = j * BLOCK
-        weights, along = scores[at : at + BLOCK], value_scales[_slot(work.blocks[j], slots), h]
-        for k in range(BLOCK):
-            weights[k] = f4(e[at + k]) * along[k]
-        work.scales[j, i] = quantise(weights, work.weights[i, at : at + BLOCK], _WEIGHT) / f4(total)
+        work.scales[j, i] = work.scales[j, i] / f4(total)
 
 
 @heapless

@@ -3,8 +3,6 @@
 All of it keeps the contract of codec/exact.py: integers, or float32 + - * / and square roots rounded once, in the order
 written. A row depends on no other row, so a window scored at once and the same window position by position give equal
 bits.
-
-No kernel here calls one of walk.py, or is called by one: numba's cache looks at one file at a time.
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..codec.exact import ONE, ZERO, f4, i4, max_abs, pairwise_sum, quantise, sqrt
-from ..codec.kernel import heapless
 from .activations import GELU, GELU_NEW, QUICK_GELU, RELU2, SILU
 from .functions import NORMAL_REACH, SIGMOID_REACH, STEPS
+from .kernel import heapless
 
 ACTIVATION = f4(8191)  # limit of quantised activations
 LANES = 16  # of ordered sums

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..codec.exact import f4
-from ..codec.kernel import heapless
+from .kernel import heapless
 
 LANES = 16  # outputs of a panel
 ROWS = 6  # of the first operand that a call of `tile` takes at most: their sums fill the registers of AVX2

@@ -1,8 +1,7 @@
 """Kernels of the walk along the trie that codes a token; the trie is built and searched here as well.
 
 The contract is that of layers.py. Weights of tokens are integers, so the probability of every choice on the way is a
-quotient of sums of them. No kernel here calls one of layers.py, or is called by one: numba's cache looks at one file at
-a time.
+quotient of sums of them.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import numpy as np
 from ..codec.coder import code_length, decode, decode_bit, decode_target, encode, encode_bit, log2
 from ..codec.exact import EXP2, f4, i4, maximum, round_even
 from ..codec.experts import _MATCHED, _POINTER, _RECENT, MIX, MODEL, _fold, code_byte
-from ..codec.kernel import heapless, kernel
 from ..codec.mixer import BITS, LIMIT, adapt, mix, squash, stretch, train
 from ..codec.symbols import FREQUENCY_BITS
+from .kernel import heapless, kernel
 
 _LOG2E = f4(5909.278887481194)  # 4096 / ln 2
 _INDEX, _12 = i4(4095), i4(12)
