@@ -30,7 +30,7 @@ TRUST, DOUBT = (
     (50000, 15000),
     1000,
 )  # weights (65536: 1) of the model's inputs to the mix of bytes, of all others, at first
-RATE = 80  # of biases: so many 1024ths of the gradient
+RATE, HASTE = 80, 800  # of biases: so many 1024ths of the gradient, four times as many at first, twice by 1,600 bytes
 
 
 class Context:
@@ -45,6 +45,7 @@ class Context:
         self.flags = np.zeros(0 if pretrained.table.complete else 2, np.int64)
         self.bias = np.zeros(len(pretrained.table.order) if pretrained.adapt else 0, np.int32)
         self.ends = walk.ends()
+        self.final = walk.final()
         self.watched = np.zeros(1, np.int64)  # up to where the experts were last told to look
         self.forget()
 
@@ -72,7 +73,7 @@ class Context:
         names = ("window", "count", "flags", "bias", "watched")
         return {name: getattr(self, name) for name in names} | {
             f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights", "before")
-        }
+        } | {f"final.{name}": getattr(self.final, name) for name in ("weights", "shares")}
 
 
 class PretrainedLockstep(Lockstep):
@@ -110,13 +111,13 @@ class PretrainedLockstep(Lockstep):
             self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
             context.watched[0] = at + self.segment
         walk.accumulate(logits, order, context.bias, self._work, self._sums)
-        parts = (None, None) if experts is None else (context.ends, experts.state)
+        parts = (None, None, None) if experts is None else (context.ends, context.final, experts.state)
         place, size, length = walk.code_token(
             self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *parts, self.history, at, state,
             message, decoding, self._numbers,
         )  # fmt: skip
         if len(context.bias) and place >= 0:
-            walk.learn_bias(context.bias, self._sums, place, RATE)
+            walk.learn_bias(context.bias, self._sums, place, RATE + 3 * RATE * HASTE // (at + HASTE))
         context.ends.before[1], context.ends.before[0] = context.ends.before[0], place
         context.append(int(order[place]) if place >= 0 else context.unknown)
         return size, length

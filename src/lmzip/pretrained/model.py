@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..options import EncodeOptions
     from ..session import Session
 
-FORMAT = "lmzip-foreign 1"  # changes whenever a coded probability may
+FORMAT = "lmzip-foreign 2"  # changes whenever a coded probability may
 SENDERS = {"__init__", "tokens", "export"}  # modules of this folder that no receiver runs
 PIECE = 1 << 24
 
