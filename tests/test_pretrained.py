@@ -20,7 +20,7 @@ from lmzip.accel import cuda
 from lmzip.codec import product
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
-from lmzip.pretrained import families, functions, inference, layers, model, table, tensors, walk
+from lmzip.pretrained import families, functions, inference, layers, mixing, model, table, tensors, walk
 from lmzip.pretrained.tokens import Tokens
 from lmzip.session import Session
 
@@ -180,10 +180,11 @@ def test_kernels_keep_the_contract(folders):
         network(folders[family]).logits(ids(), 0)
         network(folders[family]).logits(ids(2), 0)
     coded(state(folders["unigram"], adapt="head"), b"warm \xff up")
+    coded(state(folders["unigram"], "fast"), b"warm \xff up")
     seen = 0
-    for module, name, kernel in ((m, name, kernel) for m in (layers, walk) for name, kernel in vars(m).items()):
-        if getattr(kernel, "__module__", "") != module.__name__ or name == "code_token":
-            continue  # that one consists of the experts' and the coder's, and of integers
+    for module, name, kernel in ((m, name, kernel) for m in (layers, walk, mixing) for name, kernel in vars(m).items()):
+        if getattr(kernel, "__module__", "") != module.__name__ or name in ("code_token", "_code_mixed", "_code_byte"):
+            continue  # those consist of the experts' and the coder's, and of integers
         for signature in getattr(kernel, "signatures", []):
             fresh = numba.njit(error_model="numpy")(kernel.py_func)  # what comes from the cache can't be looked into
             fresh.compile(signature)

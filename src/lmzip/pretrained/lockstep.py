@@ -18,7 +18,7 @@ import numpy as np
 from ..codec.experts import Experts
 from ..codec.lockstep import Decoding, Encoding, Lockstep
 from ..codec.message import Header
-from . import walk
+from . import mixing, walk
 from .inference import Network
 from .table import LONGEST
 
@@ -44,8 +44,8 @@ class Context:
         self.count = np.zeros(1, np.int64)
         self.flags = np.zeros(0 if pretrained.table.complete else 2, np.int64)
         self.bias = np.zeros(len(pretrained.table.order) if pretrained.adapt else 0, np.int32)
-        self.ends = walk.ends()
-        self.final = walk.final()
+        self.ends = mixing.ends()
+        self.final = mixing.final()
         self.watched = np.zeros(1, np.int64)  # up to where the experts were last told to look
         self.forget()
 
@@ -71,9 +71,11 @@ class Context:
 
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("window", "count", "flags", "bias", "watched")
-        return {name: getattr(self, name) for name in names} | {
-            f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights", "before")
-        } | {f"final.{name}": getattr(self.final, name) for name in ("weights", "shares")}
+        return (
+            {name: getattr(self, name) for name in names}
+            | {f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights", "before")}
+            | {f"final.{name}": getattr(self.final, name) for name in ("weights", "shares")}
+        )
 
 
 class PretrainedLockstep(Lockstep):
@@ -112,7 +114,7 @@ class PretrainedLockstep(Lockstep):
             context.watched[0] = at + self.segment
         walk.accumulate(logits, order, context.bias, self._work, self._sums)
         parts = (None, None, None) if experts is None else (context.ends, context.final, experts.state)
-        place, size, length = walk.code_token(
+        place, size, length = mixing.code_token(
             self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *parts, self.history, at, state,
             message, decoding, self._numbers,
         )  # fmt: skip
