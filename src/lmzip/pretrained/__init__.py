@@ -7,7 +7,8 @@ table.py        from token ids to bytes, and the trie that a token is coded alon
 activations.py  which activations there are, by number
 functions.py    sigmoid, normal distribution, rotations: tables made of integers
 layers.py       kernels of the network's layers
-walk.py         kernels of the walk along the trie that codes a token
+walk.py         kernels before that walk: weights of tokens, biases, the trie
+mixing.py       kernels of the walk along the trie that codes a token, mixed with the experts
 inference.py    the network
 lockstep.py     the loop that sender and receiver share
 tokens.py       the sender's choice of tokens
