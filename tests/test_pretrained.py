@@ -25,6 +25,7 @@ from lmzip.pretrained import (
     guesses,
     inference,
     layers,
+    mixing,
     model,
     numbers,
     product,
@@ -198,12 +199,13 @@ def test_kernels_keep_the_contract(folders):
     for family in ("gpt2", "llama"):
         logits(network(folders[family], 12), ids())
     coded(state(folders["unigram"], adapt="head"), b"warm \xff up")
-    seen = 0
+    coded(state(folders["unigram"], "fast"), b"warm \xff up")
+    seen, mixed = 0, ("code_token", "_code_mixed", "_code_byte")  # of the experts', the coder's, and of integers
     for module, name, kernel in (
-        (m, name, kernel) for m in (attention, layers, product, walk) for name, kernel in vars(m).items()
+        (m, name, kernel) for m in (attention, layers, mixing, product, walk) for name, kernel in vars(m).items()
     ):
-        if getattr(kernel, "__module__", "") != module.__name__ or name == "code_token":
-            continue  # that one consists of the experts' and the coder's, and of integers
+        if getattr(kernel, "__module__", "") != module.__name__ or name in mixed:
+            continue
         for signature in getattr(kernel, "signatures", []):
             fresh = numba.njit(error_model="numpy")(kernel.py_func)  # what comes from the cache can't be looked into
             fresh.compile(signature)

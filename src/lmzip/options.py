@@ -14,7 +14,7 @@ from . import presets
 from .codec.message import Header
 from .errors import UsageError
 from .limits import Limits
-from .prior.registry import ModelOptions
+from .prior.model_options import ModelOptions
 from .session import Session
 
 ADAPTS = ("none", "head")

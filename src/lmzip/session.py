@@ -21,7 +21,8 @@ from .ledger import Charges, PriorCost
 from .limits import Cost
 from .predictor import Predictor
 from .prior import registry
-from .prior.registry import Knowledge, ModelOptions
+from .prior.model_options import USUAL, ModelOptions
+from .prior.registry import Knowledge
 
 DEVICES = ("cpu", "cuda")
 HELD = 1 << 24  # bytes that may wait for a predictor to come into being
@@ -70,7 +71,7 @@ class Session:
         frames = -(-length // header.frame_size)
         return max(1, min(self.threads, frames)) if header.independent_frames else 1
 
-    def open(self, name: str | os.PathLike[str], how: ModelOptions = registry.USUAL) -> Knowledge:
+    def open(self, name: str | os.PathLike[str], how: ModelOptions = USUAL) -> Knowledge:
         """The prior of this name, digest, file or directory, remembered by its digest.
 
         how: of a pretrained model. Raises PriorError, MissingPrior or UsageError.

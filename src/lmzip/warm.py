@@ -23,7 +23,7 @@ from .codec.settings import ExpertSettings, ModelSettings
 from .predictor import Predictor, completed
 from .pretrained.table import FILE, byte_letters
 from .pretrained.tensors import SINGLE
-from .prior.registry import ModelOptions
+from .prior.model_options import ModelOptions
 from .session import Session
 
 TEXT = b"Kernels that numba compiles for this machine, once; kernels that numba compiles for this machine. " * 6

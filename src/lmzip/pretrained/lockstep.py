@@ -22,7 +22,7 @@ import numpy as np
 from ..codec.experts import _MATCH_MASK, _MATCHED, _MEMORY, _SLOT_MASK, Experts
 from ..codec.lockstep import Decoding, Encoding, Lockstep
 from ..codec.message import Header
-from . import walk
+from . import mixing, walk
 from .guesses import Guesses
 from .inference import Network
 from .table import LONGEST
@@ -35,7 +35,7 @@ TRUST, DOUBT = (
     (50000, 15000),
     1000,
 )  # weights (65536: 1) of the model's inputs to the mix of bytes, of all others, at first
-RATE = 80  # of biases: so many 1024ths of the gradient
+RATE, HASTE = 80, 800  # of biases: so many 1024ths of the gradient, four times as many at first, twice by 1,600 bytes
 
 
 class Context:
@@ -53,7 +53,7 @@ class Context:
         self.memories = np.zeros((streams, _MEMORY), np.uint64)
         self.flags = np.zeros(0 if pretrained.table.complete else 2, np.int64)
         self.bias = np.zeros(len(pretrained.table.order) if pretrained.adapt else 0, np.int32)
-        self.ends = walk.ends()
+        self.ends, self.final = mixing.ends(), mixing.final()
         self.watched = np.zeros(1, np.int64)  # up to where the experts were last told to look
         self.forget()
 
@@ -79,9 +79,11 @@ class Context:
 
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("windows", "counts", "done", "before", "memories", "flags", "bias", "watched")
-        return {name: getattr(self, name) for name in names} | {
-            f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights")
-        }
+        return (
+            {name: getattr(self, name) for name in names}
+            | {f"ends.{name}": getattr(self.ends, name) for name in ("cells", "weights")}
+            | {f"final.{name}": getattr(self.final, name) for name in ("weights", "shares")}
+        )
 
 
 class PretrainedLockstep(Lockstep):
@@ -130,13 +132,13 @@ class PretrainedLockstep(Lockstep):
             self._look(stream, at)
         context.ends.before[:] = context.before[stream]
         walk.accumulate(logits, order, context.bias, self._work, self._sums)
-        parts = (None, None) if experts is None else (context.ends, experts.state)
-        place, size, length = walk.code_token(
+        parts = (None, None, None) if experts is None else (context.ends, context.final, experts.state)
+        place, size, length = mixing.code_token(
             self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *parts, self.history, at, state,
             message, decoding, self._numbers,
         )  # fmt: skip
         if len(context.bias) and place >= 0:
-            walk.learn_bias(context.bias, self._sums, place, RATE)
+            walk.learn_bias(context.bias, self._sums, place, RATE + 3 * RATE * HASTE // (at + HASTE))
         context.before[stream] = place, context.before[stream, 0]
         if experts is not None:
             context.memories[stream] = experts.state.memory
@@ -173,7 +175,9 @@ class TokenEncoding(Encoding):
         goal = min(self.length, self.position + segments * self.lockstep.segment)
         while self.position < goal:
             self._code_batch()
-        _finish(self)
+        if self.done:
+            self.lockstep._position[0] = self._start + self.length
+            self.lockstep.context.done[:] = 0
 
     def _code_batch(self) -> None:
         """Tokens of every stream that is not done, as many of each."""
@@ -222,7 +226,9 @@ class TokenDecoding(Decoding):
         goal = min(self.length, self.position + segments * self.lockstep.segment)
         while self.position < goal:
             self._code_round()
-        _finish(self)
+        if self.done:
+            self.lockstep._position[0] = self._start + self.length
+            self.lockstep.context.done[:] = 0
 
     def _code_round(self) -> None:
         """A token of every stream that is not done."""
@@ -269,9 +275,3 @@ def _begin(lockstep: PretrainedLockstep, length: int) -> list[range]:
     lockstep.context.done[:] = 0
     starts = [length * stream // lockstep.streams for stream in range(lockstep.streams + 1)]
     return list(map(range, starts, starts[1:]))
-
-
-def _finish(frame: TokenEncoding | TokenDecoding) -> None:
-    if frame.done:
-        frame.lockstep._position[0] = frame._start + frame.length
-        frame.lockstep.context.done[:] = 0

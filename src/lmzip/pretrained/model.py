@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .. import pack, presets
 from ..codec.message import Header
 from ..errors import PriorError, UsageError
-from ..prior.registry import ModelOptions
+from ..prior.model_options import ModelOptions
 from . import digests, families, gguf, located, table, tensors, translation
 from .families import BITS, WINDOWS, Architecture
 from .table import Table, Trie
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..options import EncodeOptions
     from ..session import Session
 
-FORMAT = "lmzip-foreign 1"  # changes whenever a coded probability may
+FORMAT = "lmzip-pretrained 2"  # changes whenever a coded probability may
 SENDERS = {"__init__", "tokens", "tokenizer", "export"}  # modules of this folder that no receiver runs
 
 

@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..codec.message import Header
 from ..errors import MissingPrior
+from .model_options import ModelOptions
 
 if TYPE_CHECKING:
     from ..options import EncodeOptions
@@ -70,17 +71,6 @@ class Knowledge(Protocol):
 
     def as_dict(self) -> dict[str, Any]:
         """The same for programs: `lmzip prior info --json`."""
-
-
-class ModelOptions(NamedTuple):
-    """How a pretrained model predicts, see EncodeOptions; None: as it does by itself."""
-
-    bits: int | None = None
-    adapt: str | None = None
-    window: int | None = None
-
-
-USUAL = ModelOptions()
 
 
 class Source(Protocol):

@@ -28,7 +28,7 @@ from ..errors import PriorError, UsageError
 from ..limits import Cost
 from ..pretrained.located import gguf_file
 from .fingerprint import LENGTH, SAMPLED
-from .registry import USUAL, ModelOptions
+from .model_options import USUAL, ModelOptions
 
 if TYPE_CHECKING:
     from ..options import EncodeOptions
