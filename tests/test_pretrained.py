@@ -384,6 +384,21 @@ def test_weights_are_loaded_once_for_all_files_of_a_command(folders, run, tmp_pa
     assert loaded == [1, 1, 1]
 
 
+def test_options_of_models_that_would_do_nothing_are_refused(folders, run, tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"some text")
+    for options, why in (
+        (("--window", "256", "--prior", folders["gpt2"]), "more than the 48 tokens that the model was made for"),
+        (("--window", "512"), "for pretrained models"),
+        (("--streams", "2"), "for pretrained models"),
+        (("--streams", "0", "--prior", folders["gpt2"]), "from 1 on"),
+    ):
+        done = run("encode", path, *options)
+        assert done.status and why in done.stderr and not (tmp_path / "text.lmz").exists()
+    assert run("encode", path, "--window", "256", "--streams", "3", "--prior", folders["long"]).status == 0
+    assert run("-t", tmp_path / "text.lmz", "--prior-path", folders["long"]).status == 0
+
+
 def test_a_missing_or_other_model_is_refused_before_any_work(folders, tmp_path, monkeypatch):
     archive = lmzip.compress(b"some text " * 20, prior=folders["gpt2"], experts="none")
     other = Path(shutil.copytree(folders["gpt2"], tmp_path / "other"))

@@ -271,11 +271,12 @@ def variants(files: ModelFiles) -> Iterator[Pretrained]:
 def open_named(name: str, places: list[Path], how: ModelOptions) -> Pretrained | None:
     """The model in this directory or file; they have no other names."""
     path = Path(name)
-    return (
-        open_model(path, how.bits or 8, how.adapt or "none", how.window or families.CONTEXT)
-        if path.is_dir() or is_model(path)
-        else None
-    )
+    if not path.is_dir() and not is_model(path):
+        return None
+    model = open_model(path, how.bits or 8, how.adapt or "none", how.window or families.CONTEXT)
+    if how.window is not None and how.window > model.context:
+        raise UsageError(f"--window {how.window} is more than the {model.context:,} tokens that the model was made for")
+    return model
 
 
 def find(digest: bytes, places: list[Path]) -> Pretrained | None:
