@@ -202,23 +202,25 @@ def test_heads_are_normalised_as_numpy_does(size):
 # Attention
 
 
-def softmax_attention(rows: Rows, reach: int, sink: int, limits: tuple[int, int] | None) -> np.ndarray:
-    """The textbook's, in float64; of integers times scales if their limits are given: float64[positions, all heads]."""
-    parts = []
-    for part, which in zip(rows.parts, (0, 1, 1)):
-        if limits is None:
-            parts.append(part.astype(np.float64))
-        else:
-            integers, scale = quantised(part, limits[which])
-            parts.append(integers * scale[..., None].astype(np.float64))
-    q, k, v = parts
-    k, v = (np.repeat(part, rows.heads // rows.shared, 1) for part in (k, v))
-    scores = np.einsum("qhd,khd->hqk", q, k) * rows.sharpness
-    query, key = np.arange(POSITIONS)[:, None], np.arange(POSITIONS)
-    seen = (key <= query) & ((key > query - reach) | (key < sink))
-    weights = np.exp(np.where(seen, scores - scores.max(-1, where=seen, initial=-np.inf, keepdims=True), -np.inf))
-    weights /= weights.sum(-1, keepdims=True)
-    return np.einsum("hqk,khd->qhd", weights, v).reshape(POSITIONS, -1)
+class Textbook:
+    """Attention by softmax in float64; of integers times scales if their limits are given."""
+
+    def __init__(self, rows: Rows, limits: tuple[int, int] | None) -> None:
+        parts = []
+        for part, which in zip(rows.parts, (0, 1, 1)):
+            integers, scale = quantised(part, limits[which]) if limits else (part, np.ones(part.shape[:2]))
+            x = integers * scale[..., None].astype(np.float64)
+            parts.append(np.repeat(x, rows.heads // x.shape[1], 1).swapaxes(0, 1))
+        q, k, self.values = parts
+        scores = q @ k.swapaxes(1, 2) * rows.sharpness
+        self.exponentials = np.exp(scores - scores.max(-1, keepdims=True))
+
+    def attended(self, reach: int, sink: int) -> np.ndarray:
+        """float64[positions, all heads]"""
+        query, key = np.arange(POSITIONS)[:, None], np.arange(POSITIONS)
+        weights = self.exponentials * ((key <= query) & ((key > query - reach) | (key < sink)))
+        y = weights @ self.values / weights.sum(-1, keepdims=True)
+        return y.swapaxes(0, 1).reshape(POSITIONS, -1)
 
 
 CASES = [  # what each position sees, how many first ones all see: far more positions than there are slots for
@@ -231,12 +233,12 @@ CASES = [  # what each position sees, how many first ones all see: far more posi
 def test_attention_is_that_of_the_textbook(heads, shared, size, kind):
     """Parts of the largest value: within 1/2,000 of the same integers, as weights have 13 bits, and near the floats."""
     rows = Rows(heads, shared, size, kind)
-    largest = np.abs(rows.parts[2]).max()
+    largest, same, floats = np.abs(rows.parts[2]).max(), Textbook(rows, KINDS[kind]), Textbook(rows, None)
+    near = 0.03 if kind is np.int8 else 0.004  # keys and values of 8 bits, of 12
     for reach, sink in CASES:
         y = rows.attended(in_pieces(ROWS_AHEAD), reach, sink)
-        assert np.abs(y - softmax_attention(rows, reach, sink, KINDS[kind])).max() < largest / 2000
-        near = 0.03 if kind is np.int8 else 0.004  # keys and values of 8 bits, of 12
-        assert np.abs(y - softmax_attention(rows, reach, sink, None)).max() < largest * near
+        assert np.abs(y - same.attended(reach, sink)).max() < largest / 2000
+        assert np.abs(y - floats.attended(reach, sink)).max() < largest * near
 
 
 @pytest.mark.parametrize("kind", KINDS)
