@@ -1,6 +1,15 @@
-"""Models of transformers in exact arithmetic beside the same models in float32 (docs/models.md).
+"""Pretrained models in exact arithmetic (docs/models.md): beside float32, on texts, by windows and streams.
 
-python benchmarks/pretrained.py train TEXT -o DIR      a GPT-2 of 2 M parameters, byte-level BPE, trained on a text
+python -m benchmarks.pretrained train TEXT -o DIR        a GPT-2 of 2 M parameters, byte-level BPE, trained on a text
+python -m benchmarks.pretrained bits DIR TEXT            exact and float32 code length of what was held out
+python -m benchmarks.pretrained random 124M -o DIR       a GPT-2 of a size, with random weights and no tokenizer
+python -m benchmarks.pretrained speed DIR                exact beside float32: windows at once, steps
+python -m benchmarks.pretrained texts MODEL FILE...      experts, model and both, by prefixes of each file
+python -m benchmarks.pretrained window MODEL FILE        what longer windows gain and cost
+python -m benchmarks.pretrained streams MODEL FILE       what streams lose and save
+
+The last three print tables in Markdown. CPU seconds are of one process, without loading and compiling; a KB is
+1,000 bytes.
 """
 
 from __future__ import annotations
@@ -8,11 +17,23 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from lmzip import presets
 from lmzip.codec.message import NLL_BITS
+from lmzip.lab.provenance import commit, machine
 from lmzip.predictor import completed
+from lmzip.pretrained import families
 from lmzip.session import Session
+
+KB = 1000
+WINDOWS, STREAMS = (1024, 2048, 4096, 8192), (1, 2, 4, 8, 16)
+WARM = b"What is compiled is compiled before the clock starts. " * 3
 
 
 def train_tokenizer(text: str, size: int, folder: Path) -> None:
@@ -81,43 +102,52 @@ def held_out(path: str, length: int) -> bytes:
 
 def bits(args: argparse.Namespace) -> None:
     """Code length of the tokens in exact arithmetic, and by transformers in float32 over the very same windows."""
-    import numpy as np
     import torch
     from transformers import AutoModelForCausalLM
 
-    from lmzip import presets
     from lmzip.pretrained import model
+    from lmzip.pretrained.inference import context_and_span
 
     torch.set_num_threads(1)
     data = held_out(args.text, args.length)
     reference = AutoModelForCausalLM.from_pretrained(args.model).eval()
     found = model.open_model(args.model)
+    context, span = context_and_span(found.architecture, found.window)
     places, _ = found.tokens.cut(data)
-    chosen = found.table.order[places]
+    chosen = found.table.order[places].tolist()
     total, at, window = 0.0, 0, [found.architecture.start or 0]
     with torch.no_grad():
         while at < len(chosen):
-            if len(window) == found.architecture.context:
-                window = window[-(found.architecture.context // 2) :]
-            count = min(found.architecture.context - len(window), len(chosen) - at)
-            given = torch.tensor([*window, *chosen[at : at + count - 1].tolist()])
-            p = reference(given[None]).logits[0, len(window) - 1 :].double().log_softmax(-1)
-            total -= p[torch.arange(count), torch.from_numpy(chosen[at : at + count].astype(np.int64))].sum().item()
-            window += chosen[at : at + count].tolist()
+            if len(window) == span:
+                window = window[-(context // 2) :]
+            count = min(span - len(window), len(chosen) - at)
+            given = torch.tensor([*window, *chosen[at : at + count - 1]])
+            mask = {"attention_mask": seen(len(given), context)} if len(given) > context else {}
+            p = reference(given[None], **mask).logits[0, len(window) - 1 :].double().log_softmax(-1)
+            total -= p[torch.arange(count), torch.tensor(chosen[at : at + count])].sum().item()
+            window += chosen[at : at + count]
             at += count
     float_bits = total / math.log(2)
     print(f"{len(data):,} bytes, {len(chosen):,} tokens; float32 {float_bits / len(data):.5f} bpb")
     for precision, adapt, experts in [(8, "none", "none"), (12, "none", "none"), (16, "none", "none"),
                                       (8, "head", "none"), (8, "none", "fast"), (8, "head", "fast")]:  # fmt: skip
-        pretrained = model.open_model(args.model, precision, adapt)
-        state = pretrained.lockstep(pretrained.archive_header(presets.EXPERTS[experts], presets.FRAME_SIZE), Session())
-        begin = time.process_time()
-        encoding = completed(state.encode(np.frombuffer(data, np.uint8)))
-        spent, nll = time.process_time() - begin, encoding.nll / (1 << NLL_BITS)
+        one = coded(with_model(model.open_model(args.model, precision, adapt), experts), data)
         print(
-            f"{precision} bits, adapt {adapt}, experts {experts}: {nll / len(data):.5f} bpb, "
-            f"{100 * (nll / float_bits - 1):+.3f} %, {spent:.1f} CPU s, {len(encoding.finish()):,} bytes", flush=True
-        )  # fmt: skip
+            f"{precision} bits, adapt {adapt}, experts {experts}: {one.bits / len(data):.5f} bpb, "
+            f"{100 * (one.bits / float_bits - 1):+.3f} %, {one.seconds:.1f} CPU s, {len(one.transcript):,} bytes",
+            flush=True,
+        )
+
+
+def seen(length: int, context: int) -> Any:
+    """What each position sees of a window that slides, as transformers takes it: 0 or -inf, [1, 1, length, length]."""
+    import torch
+
+    from lmzip.pretrained.inference import SINK
+
+    query, key = torch.arange(length)[:, None], torch.arange(length)
+    allowed = (key <= query) & ((key > query - context) | (key < SINK))
+    return torch.zeros(length, length).masked_fill(~allowed, -torch.inf)[None, None]
 
 
 SIZES = {  # width, layers, heads, vocabulary, positions
@@ -137,25 +167,31 @@ def random(args: argparse.Namespace) -> None:
     GPT2LMHeadModel(config).save_pretrained(args.output)
 
 
+def network(folder: Path, bits: int) -> Any:
+    """The network of a directory that needs no tokenizer."""
+    from lmzip.pretrained import inference, numbers, tensors
+
+    architecture = families.architecture(folder)
+    weights = families.Weights(architecture, tensors.tensors(folder), folder)
+    _, span = inference.context_and_span(architecture, families.CONTEXT)
+    return inference.Network(architecture, numbers.made(architecture, weights, bits, span), weights.embedding(), bits)
+
+
 def speed(args: argparse.Namespace) -> None:
     """Least CPU seconds of several runs, ours and theirs by turns; one thread."""
     import cProfile
     import pstats
 
-    import numpy as np
     import torch
     from transformers import AutoModelForCausalLM
 
-    from lmzip.pretrained import families, inference, tensors
-
     torch.set_num_threads(1)
     reference = AutoModelForCausalLM.from_pretrained(args.model).eval()
-    architecture = families.architecture(args.model)
-    weights = families.Weights(architecture, tensors.tensors(args.model), args.model)
-    network = inference.Network(architecture, weights, args.bits)
-    length, steps = min(256, architecture.context), 16
-    ids = np.random.default_rng(0).integers(0, architecture.vocabulary, length).astype(np.int32)
+    exact = network(args.model, args.bits)
+    length, steps = min(256, exact.span), 16
+    ids = np.random.default_rng(0).integers(0, exact.architecture.vocabulary, length).astype(np.int32)
     given = torch.from_numpy(ids.astype(np.int64))[None]
+    window = exact.window()
 
     def timed(run, *arguments):
         begin = time.process_time()
@@ -163,12 +199,11 @@ def speed(args: argparse.Namespace) -> None:
         return time.process_time() - begin
 
     def ours_at_once():
-        network.tokens = network.tokens[:0]
-        network.logits(ids, 0)
+        exact.logits([(exact.window(), ids, 0)])
 
     def ours_step():
         for n in range(length - steps, length):
-            network.logits(ids[: n + 1], n)
+            exact.logits([(window, ids[: n + 1], n)])
 
     def theirs_step(cache):
         for n in range(length - steps, length):
@@ -179,7 +214,7 @@ def speed(args: argparse.Namespace) -> None:
         for _ in range(args.repeats):
             rows["window"].append(timed(ours_at_once) / length)
             rows["window, float32"].append(timed(reference, given) / length)
-            network.logits(ids[: length - steps], length - steps - 1)
+            exact.logits([(window, ids[: length - steps], length - steps - 1)])
             rows["step"].append(timed(ours_step) / steps)
             cache = reference(given[:, : length - steps], use_cache=True).past_key_values
             rows["step, float32"].append(timed(theirs_step, cache) / steps)
@@ -192,6 +227,114 @@ def speed(args: argparse.Namespace) -> None:
             profile = cProfile.Profile()
             profile.runcall(run)
             pstats.Stats(profile).sort_stats("tottime").print_stats(6)
+
+
+@dataclass
+class Coded:
+    """A text's transcript, its code length, and what coding it took."""
+
+    transcript: bytes
+    bits: float
+    seconds: float
+
+
+def with_model(pretrained: Any, experts: str = "fast", streams: int = 1) -> Callable[[], Any]:
+    """Makes predictors at their beginning: a pretrained model with these experts."""
+    header = pretrained.archive_header(presets.EXPERTS[experts], presets.FRAME_SIZE, streams=streams)
+    return lambda: pretrained.lockstep(header, Session())
+
+
+def coded(predictor: Callable[[], Any], data: bytes) -> Coded:
+    """A text as one frame."""
+    state = predictor()
+    begin = time.process_time()
+    encoding = completed(state.encode(np.frombuffer(data, np.uint8)))
+    return Coded(encoding.finish(), encoding.nll / (1 << NLL_BITS), time.process_time() - begin)
+
+
+def decoded(predictor: Callable[[], Any], transcript: bytes, data: bytes) -> float:
+    """CPU seconds of the way back."""
+    state = predictor()
+    begin = time.process_time()
+    decoding = completed(state.decode(np.frombuffer(transcript, np.uint8), len(data)))
+    seconds = time.process_time() - begin
+    assert decoding.data.tobytes() == data
+    return seconds
+
+
+def print_head(pretrained: Any, what: str) -> None:
+    """What the table is of, and where it was made."""
+    print(f"{what} Model: {pretrained.name}, {pretrained.parameters:,} parameters, {pretrained.bits} bits.")
+    about = machine()
+    print(f"Processor: {about['cpu']}, {about['cores']} cores; commit {commit()[:12]}.\n")
+
+
+def print_row(cells: Iterable[object]) -> None:
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def print_columns(*names: str) -> None:
+    print_row(names)
+    print_row(["---", *["---:"] * (len(names) - 1)])
+
+
+def texts(args: argparse.Namespace) -> None:
+    """Bytes of transcripts and bits per byte; files shorter than the longest prefix are also coded as a whole."""
+    from lmzip.pretrained import model
+
+    plain, adapting = (model.open_model(args.model, args.bits, adapt) for adapt in ("none", "head"))
+    ways = {
+        "experts": lambda: Session().lockstep(presets.header("fast")),
+        "model": with_model(plain, "none"),
+        "mixed": with_model(plain),
+        "mixed, adapt head": with_model(adapting),
+    }
+    print_head(plain, "Bytes of transcripts, and bits per byte.")
+    print_columns("file", "bytes", *ways)
+    for file in args.files:
+        data = file.read_bytes()
+        for length in sorted({min(round(KB * kilobytes), len(data)) for kilobytes in args.prefixes}):
+            results = [coded(way, data[:length]) for way in ways.values()]
+            cells = [f"{len(one.transcript):,} ({one.bits / length:.3f})" for one in results]
+            print_row([file.name, f"{length:,}", *cells])
+
+
+def window(args: argparse.Namespace) -> None:
+    """Windows beyond the positions that the model was made for are left out, but for the shortest."""
+    from lmzip.pretrained import model
+
+    data = args.file.read_bytes()[: args.length]
+    usual = model.open_model(args.model, args.bits)
+    print_head(usual, f"{args.file.name}, {len(data):,} bytes, experts {args.experts}.")
+    coded(with_model(usual, args.experts), WARM)
+    print_columns("window", "bits per byte", "CPU s per KB")
+    for size in args.windows:
+        if size <= usual.architecture.positions or size == min(args.windows):
+            pretrained = model.open_model(args.model, args.bits, window=size)
+            one = coded(with_model(pretrained, args.experts), data)
+            print_row([f"{pretrained.context:,}", f"{one.bits / len(data):.4f}", f"{KB * one.seconds / len(data):.3f}"])
+
+
+def streams(args: argparse.Namespace) -> None:
+    """Encoded, and decoded again."""
+    from lmzip.pretrained import model
+
+    data = args.file.read_bytes()[: args.length]
+    pretrained = model.open_model(args.model, args.bits)
+    print_head(pretrained, f"{args.file.name}, {len(data):,} bytes, experts {args.experts}.")
+    way = with_model(pretrained, args.experts)
+    decoded(way, coded(way, WARM).transcript, WARM)
+    print_columns("streams", "bytes", "encode, CPU s per KB", "decode, CPU s per KB")
+    for count in args.streams:
+        way = with_model(pretrained, args.experts, count)
+        one = coded(way, data)
+        seconds = one.seconds, decoded(way, one.transcript, data)
+        print_row([count, f"{len(one.transcript):,}", *(f"{KB * s / len(data):.3f}" for s in seconds)])
+
+
+def listed(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """Parses numbers with commas between them."""
+    return lambda text: [kind(part) for part in text.split(",")]
 
 
 def main() -> None:
@@ -220,6 +363,26 @@ def main() -> None:
     one.add_argument("--repeats", type=int, default=3)
     one.add_argument("--profile", action="store_true")
     one.set_defaults(run=speed)
+    for name, run, about in (
+        ("texts", texts, "experts, model and both"),
+        ("window", window, "longer windows"),
+        ("streams", streams, "several streams"),
+    ):
+        one = commands.add_parser(name, help=about)
+        one.add_argument("model", type=Path, help="a directory of transformers, or a GGUF file")
+        one.add_argument("--bits", type=int, default=8, help="of weights")
+        one.set_defaults(run=run)
+        if name == "texts":
+            one.add_argument("files", type=Path, nargs="+", metavar="FILE")
+            one.add_argument("--prefixes", type=listed(float), default=[1, 2, 4, 8, 16, 32], help="KB, as 1,2,4")
+            continue
+        one.add_argument("file", type=Path)
+        one.add_argument("--length", type=int, default=16 * KB, help="bytes of the file")
+        one.add_argument("--experts", choices=presets.EXPERTS, default="fast")
+        if name == "window":
+            one.add_argument("--windows", type=listed(int), default=WINDOWS, help="tokens, as 1024,2048")
+        else:
+            one.add_argument("--streams", type=listed(int), default=STREAMS, help="as 1,2,4")
     args = parser.parse_args()
     args.run(args)
 

@@ -8,4 +8,5 @@ python=${LMZIP_PYTHON:-${LMZIP_VENV:-.venv}/bin/python}
 "$python" tests/attacks/make.py      # hostile archives
 "$python" tests/golden/make.py       # golden archives
 "$python" tests/portability/test_matrix.py # digests of the numeric matrix
+"$python" tests/portability/test_pretrained_models.py # digests of archives by a GGUF file
 git status --short

@@ -128,6 +128,68 @@ def save(path: Path, model: Any, quantised: str = "F32", tokenizer: str = "byte 
     return path
 
 
+MERGES = ("Ġ t", "h e", "Ġt he", "Ġ i", "t e", "te m", "Ġi tem", "v a", "l u", "va lu", "Ġ valu", "o f", "i s", ", Ġ")
+
+
+def pinned(path: Path) -> Path:
+    """A Gemma 3 with windows whose bytes are the same everywhere: of integers of numpy, no trained tokenizer, no torch.
+
+    Three layers, the second of which sees all of 512 positions, the others 40; weights in blocks of Q8_0.
+    """
+    import gguf as package
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    random, width, hidden, heads, shared, size = np.random.default_rng(0), 32, 64, 4, 2, 16
+    tokens = ["<|endoftext|>", *sorted(ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in MERGES)]
+
+    def numbers(shape: tuple[int, ...], centre: float, spread: float) -> np.ndarray:
+        uniform = random.integers(-(1 << 15), 1 << 15, shape).astype(np.float32) / np.float32(1 << 15)
+        return uniform * np.float32(spread) + np.float32(centre)
+
+    shapes: dict[str, tuple[int, ...]] = {"token_embd": (len(tokens), width), "output_norm": (width,)}
+    for layer in range(3):
+        shapes |= {
+            f"blk.{layer}.{name}": shape
+            for name, shape in {
+                "attn_norm": (width,), "attn_q": (heads * size, width), "attn_k": (shared * size, width),
+                "attn_v": (shared * size, width), "attn_q_norm": (size,), "attn_k_norm": (size,),
+                "attn_output": (width, heads * size), "post_attention_norm": (width,), "ffn_norm": (width,),
+                "ffn_gate": (hidden, width), "ffn_up": (hidden, width), "ffn_down": (width, hidden),
+                "post_ffw_norm": (width,),
+            }.items()
+        }  # fmt: skip
+    writer = package.GGUFWriter(path, "gemma3")
+    writer.add_block_count(3)
+    writer.add_context_length(512)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(hidden)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(shared)
+    writer.add_key_length(size)
+    writer.add_value_length(size)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(1e6)
+    writer.add_sliding_window(40)
+    writer.add_array("gemma3.attention.sliding_window_pattern", [True, False, True])
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([package.TokenType.CONTROL, *[package.TokenType.NORMAL] * (len(tokens) - 1)])
+    writer.add_token_merges(MERGES)
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    blocks, floats = package.GGMLQuantizationType.Q8_0, package.GGMLQuantizationType.F32
+    for name, shape in shapes.items():
+        kind = blocks if len(shape) == 2 else floats
+        weights = numbers(shape, *((0.0, 0.3) if kind is blocks else (1.5, 0.5)))
+        writer.add_tensor(f"{name}.weight", package.quantize(weights, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def everything(path: Path) -> None:
     """All that is read of a file before a byte is coded. Raises PriorError, and nothing else."""
     file = gguf.read(path)
