@@ -138,3 +138,12 @@ def test_a_release_keeps_what_is_packed(monkeypatch, tmp_path, capsys):
     with pytest.raises(released.VersionError):
         released.blob(VERSION, "whole")
     assert capsys.readouterr().out.count("keep this file") == 3
+
+
+@pytest.mark.parametrize("name", ["text.none.lmz", "text.fast.lmz"])
+def test_archives_of_the_first_pretrained_models_open(name, run, tmp_path):
+    folder = Path(__file__).parent / "golden" / "pretrained-1"
+    archive, back = folder / name, tmp_path / "back"
+    assert run("decode", archive, "-o", back, "--prior-path", folder / "model").status == 0
+    assert back.read_bytes() == (folder / "text").read_bytes()
+    assert run("info", archive, "--prior-path", folder).status == 0

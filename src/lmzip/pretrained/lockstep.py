@@ -25,6 +25,7 @@ from ..codec.message import Header
 from . import mixing, walk
 from .guesses import Guesses
 from .inference import Network
+from .product import ROWS
 from .table import LONGEST
 
 if TYPE_CHECKING:
@@ -254,8 +255,8 @@ class TokenDecoding(Decoding):
         here = self.lockstep
         ahead = {}
         for stream in streams:
-            room = here.context.make_room(stream)
-            ahead[stream] = np.array(self._guesses[stream].ahead(room - 1), np.int32)
+            most = min(here.context.make_room(stream), ROWS // len(streams)) - 1
+            ahead[stream] = np.array(self._guesses[stream].ahead(most), np.int32)
         for (stream, guesses), logits in zip(ahead.items(), here.predict(ahead)):
             self._known[stream] = list(zip([-1, *guesses.tolist()], logits))
 

@@ -269,7 +269,7 @@ def variants(files: ModelFiles) -> Iterator[Pretrained]:
 
 
 def open_named(name: str, places: list[Path], how: ModelOptions) -> Pretrained | None:
-    """The model in this directory or file; they have no other names."""
+    """The model in this directory or file; they have no other names. Raises UsageError for a window it has not."""
     path = Path(name)
     if not path.is_dir() and not is_model(path):
         return None
@@ -281,7 +281,7 @@ def open_named(name: str, places: list[Path], how: ModelOptions) -> Pretrained |
 
 def find(digest: bytes, places: list[Path]) -> Pretrained | None:
     """The model of this digest among these paths, and what lies in them."""
-    for path in _models(places):
+    for path in models(places):
         try:
             files = read(path)
         except PriorError:
@@ -297,6 +297,7 @@ def listed(places: list[Path]) -> Iterator[Pretrained]:
     return iter(())
 
 
-def _models(places: Iterable[Path]) -> Iterator[Path]:
+def models(places: Iterable[Path]) -> Iterator[Path]:
+    """What looks like a model among these paths, and what lies in them."""
     for place in filter(Path.exists, places):
         yield from filter(is_model, [place, *(sorted(place.iterdir()) if place.is_dir() else [])])

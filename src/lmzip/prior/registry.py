@@ -93,9 +93,10 @@ class Source(Protocol):
 def sources() -> tuple[Source, ...]:
     """All there are; of a name that several could mean, the first of them decides."""
     from ..pretrained import model as pretrained  # start-up: most commands and archives have no prior
+    from ..released import pretrained as older  # start-up: most commands and archives have no prior
     from . import store  # start-up: most commands and archives have no prior
 
-    return store, pretrained
+    return store, pretrained, older
 
 
 def places(path: str) -> list[Path]:

@@ -80,19 +80,28 @@ def _package(version: int) -> str:
     """The name under which the whole codec of an older version can be imported, beside the present one."""
     content = blob(version, "whole")
     package = f"lmzip_format_{version}"
+    import_folder(package, content, sources(content))
+    older = importlib.import_module(f"{package}.message")
+    for error in ERRORS:  # before others import them: whoever catches ours, catches theirs
+        setattr(older, error, getattr(message, error))
+    return package
+
+
+def import_folder(package: str, content: bytes, files: dict[str, bytes]) -> None:
+    """Import a package of these files under this name, from a folder of the cache that `content` names.
+
+    A real one, for numba keeps no kernels of code inside a zip.
+    """
     folder = Path(private_folder("code-" + hashlib.sha256(content).hexdigest()[:24]), package)
-    folder.mkdir(exist_ok=True)  # a real one, for numba keeps no kernels of code inside a zip
-    for file, source in sources(content).items():
-        if not (folder / file).exists() or (folder / file).read_bytes() != source:
-            partial = folder / f"{file}.{os.getpid()}"
+    for file, source in files.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_bytes() != source:
+            partial = path.with_name(f"{path.name}.{os.getpid()}")
             partial.write_bytes(source)
-            os.replace(partial, folder / file)
+            os.replace(partial, path)
     spec = importlib.util.spec_from_file_location(package, folder / "__init__.py")
     assert spec is not None
     assert spec.loader is not None
     sys.modules[package] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[package])
-    older = importlib.import_module(f"{package}.message")
-    for error in ERRORS:  # before others import them: whoever catches ours, catches theirs
-        setattr(older, error, getattr(message, error))
-    return package
