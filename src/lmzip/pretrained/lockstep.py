@@ -262,13 +262,10 @@ class TokenDecoding(Decoding):
 
     def _compare(self, stream: int, token: int) -> None:
         """What was predicted behind a guess is kept if this token is the one that was guessed."""
-        guesses, known = self._guesses[stream], self._known[stream]
-        if known:
-            right = known[0][0] == token
-            guesses.judge(right)
-            if not right:
-                known.clear()
-        guesses.learn(token)
+        known = self._known[stream]
+        if known and known[0][0] != token:
+            known.clear()
+        self._guesses[stream].learn(token)
 
 
 def _begin(lockstep: PretrainedLockstep, length: int) -> list[range]:
