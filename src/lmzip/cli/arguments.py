@@ -139,7 +139,7 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
     text = "bytes of original per frame, the unit of integrity (default 1M)"
     group.add_argument("--frame-size", type=size, default=presets.FRAME_SIZE, metavar="SIZE", help=text)
     text = "a prior to build on: its name, digest or file, or auto: the best of those found, if any helps; or the "
-    text += "directory of a language model of transformers"
+    text += "GGUF file, or the directory of transformers, of a pretrained language model"
     group.add_argument("--prior", metavar="PRIOR", help=text)
     text = "of such a model: the precision of its weights, 8, 12 or 16 bits (default 8)"
     group.add_argument("--prior-bits", type=int, choices=BITS, metavar="BITS", help=text)

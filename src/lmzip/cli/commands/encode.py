@@ -38,7 +38,7 @@ examples:
   lmzip encode big --resume                   after an interruption; repeat the other options
   lmzip encode - -o book.txt.lmz              from standard input
   lmzip encode new.log --prior nginx.prior    builds on what was learnt from other logs: lmzip prior --help
-  lmzip encode book.txt --prior mymodel       a language model of transformers in this directory predicts
+  lmzip encode book.txt --prior model.gguf    a published language model predicts: a GGUF file, or a directory
 
 Memory does not grow with the input, but for a hundred bytes a frame. Work that takes long is announced with its time
 and memory, before it begins.
