@@ -57,7 +57,7 @@ def made(architecture: Architecture, weights: Weights, bits: int) -> Numbers:
 
 
 def turns(architecture: Architecture, span: int) -> Numbers:
-    """Of windows of `span` tokens: cosines, sines; local_cosines, local_sines: float32[span, turning dimensions / 2]."""
+    """Of windows of `span` tokens: cosines and sines, local ones too if any; float32[span, turning dimensions / 2]."""
     dims, numbers = architecture.rotary, {}
     numbers["cosines"], numbers["sines"] = _turns(dims, architecture.base, architecture.scaling, span)
     if architecture.local_base:
