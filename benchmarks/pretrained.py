@@ -174,7 +174,8 @@ def network(folder: Path, bits: int) -> Any:
     architecture = families.architecture(folder)
     weights = families.Weights(architecture, tensors.tensors(folder), folder)
     _, span = inference.context_and_span(architecture, families.CONTEXT)
-    return inference.Network(architecture, numbers.made(architecture, weights, bits, span), weights.embedding(), bits)
+    held = numbers.made(architecture, weights, bits) | numbers.turns(architecture, span)
+    return inference.Network(architecture, held, weights.embedding(), bits)
 
 
 def speed(args: argparse.Namespace) -> None:

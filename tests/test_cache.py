@@ -27,7 +27,7 @@ def test_a_models_integers_are_made_once_and_are_the_same_from_the_cache(cache, 
     for _ in range(3):
         network = model.open_model(folder).network()
         found.append(network.logits([(network.window(), tokens, 0)])[0])
-    assert makings == [1] and len(list((cache / "weights").iterdir())) == 1
+    assert makings == [1] and len(list((cache / "weights").iterdir())) == 2  # rotations have a file of their own
     model.open_model(folder, 12).network()
     assert makings == [1, 1]
     monkeypatch.setattr(numbers, "private_folder", lambda name: str(tmp_path / "missing"))  # it can't be written
@@ -39,21 +39,20 @@ def test_a_models_integers_are_made_once_and_are_the_same_from_the_cache(cache, 
 def test_a_damaged_file_is_made_anew(cache, tmp_path):
     folder = made.save(tmp_path / "model", "llama")
     model.open_model(folder).network()
-    (file,) = (cache / "weights").iterdir()
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-5])
-    assert isinstance(model.open_model(folder).network(), inference.Network)
-    assert file.read_bytes() == whole
+    for file in list((cache / "weights").iterdir()):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-5])
+        assert isinstance(model.open_model(folder).network(), inference.Network)
+        assert file.read_bytes() == whole
 
 
 def test_what_was_used_longest_ago_makes_room(cache, tmp_path, monkeypatch):
     folders = [made.save(tmp_path / family, family) for family in ("gpt2", "llama")]
     model.open_model(folders[0]).network()
-    (first,) = (cache / "weights").iterdir()
-    monkeypatch.setenv(numbers.LIMIT_NAME, str(first.stat().st_size + 10))
+    first = set((cache / "weights").iterdir())
+    monkeypatch.setenv(numbers.LIMIT_NAME, str(max(file.stat().st_size for file in first) + 10))
     model.open_model(folders[1]).network()
-    (second,) = (cache / "weights").iterdir()
-    assert second != first
+    assert first.isdisjoint((cache / "weights").iterdir())
 
 
 def test_a_result_is_made_once(cache):

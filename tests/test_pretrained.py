@@ -63,7 +63,7 @@ def network(folder: Path, bits: int = 8, context: int = families.CONTEXT) -> inf
     found = families.architecture(folder)
     weights = families.Weights(found, tensors.tensors(folder), folder)
     _, span = inference.context_and_span(found, context)
-    held = numbers.made(found, weights, bits, span)
+    held = numbers.made(found, weights, bits) | numbers.turns(found, span)
     return inference.Network(found, held, weights.embedding(), bits, context)
 
 

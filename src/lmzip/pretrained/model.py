@@ -164,9 +164,7 @@ class Pretrained:
 
             products = products_of(device)
         span = context_and_span(self.architecture, self.window)[1]
-        held = numbers.kept(
-            self.files.identity, self.bits, span, lambda: numbers.made(self.architecture, weights, self.bits, span)
-        )
+        held = numbers.of_model(self.architecture, weights, self.files.identity, self.bits, span)
         return Network(
             self.architecture, held, weights.embedding(), self.bits, self.window, products or product.multiply
         )

@@ -31,12 +31,11 @@ MATRICES, NORMS = ("qkv", "out", "up", "down"), ("before", "behind", "before_sec
 Numbers = dict[str, np.ndarray]
 
 
-def made(architecture: Architecture, weights: Weights, bits: int, span: int) -> Numbers:
-    """Of stored weights, for windows of `span` tokens. Raises PriorError for what is missing, left over, not finite.
+def made(architecture: Architecture, weights: Weights, bits: int) -> Numbers:
+    """Of stored weights. Raises PriorError for what is missing, left over, or not finite.
 
     NAME.weight: int8[limbs, panels, pairs, LANES, 2] with NAME.scale, NAME.bias, for the matrices 0.qkv … and head;
-    0.before.gain, .bias … final.gain, .bias; 0.queries, 0.keys: gains of heads; cosines, sines and local_cosines,
-    local_sines: float32[span, turning dimensions / 2]; positions: float32[positions, width].
+    0.before.gain, .bias … final.gain, .bias; 0.queries, 0.keys: gains of heads; positions: float32[positions, width].
     """
     numbers: Numbers = {}
     weights.embedding().floats()  # to see that all of it is finite
@@ -53,11 +52,16 @@ def made(architecture: Architecture, weights: Weights, bits: int, span: int) -> 
     numbers |= _linear("head", head.floats(), bias, bits)
     if (positions := weights.positions()) is not None:
         numbers["positions"] = positions
-    dims = architecture.rotary
+    weights.finish()
+    return numbers
+
+
+def turns(architecture: Architecture, span: int) -> Numbers:
+    """Of windows of `span` tokens: cosines and sines, local ones too if any; float32[span, turning dimensions / 2]."""
+    dims, numbers = architecture.rotary, {}
     numbers["cosines"], numbers["sines"] = _turns(dims, architecture.base, architecture.scaling, span)
     if architecture.local_base:
         numbers["local_cosines"], numbers["local_sines"] = _turns(dims, architecture.local_base, None, span)
-    weights.finish()
     return numbers
 
 
@@ -85,9 +89,16 @@ def _turns(dims: int, base: float, scaling: dict[str, Any] | None, count: int) -
     return cosines.reshape(count, dims // 2), sines.reshape(count, dims // 2)
 
 
-def kept(identity: bytes, bits: int, span: int, make: Callable[[], Numbers]) -> Numbers:
-    """The numbers of the model of this digest from the cache; made, and kept from now on, where they aren't there."""
-    name = hashlib.blake2b(b"%d %d %d " % (VERSION, bits, span) + identity, digest_size=16).hexdigest()
+def of_model(architecture: Architecture, weights: Weights, identity: bytes, bits: int, span: int) -> Numbers:
+    """All that a network takes, of the model of this digest. Raises PriorError as `made`."""
+    held = kept(f"{bits} {identity.hex()}", lambda: made(architecture, weights, bits))
+    rotary = architecture.rotary, architecture.base, architecture.scaling, architecture.local_base
+    return held | kept(f"{span} {rotary}", lambda: turns(architecture, span))
+
+
+def kept(key: str, make: Callable[[], Numbers]) -> Numbers:
+    """Numbers from the cache; made, and kept from now on, where they aren't there."""
+    name = hashlib.blake2b(f"{VERSION} {key}".encode(), digest_size=16).hexdigest()
     path = Path(private_folder(FOLDER), f"{name}.safetensors")
     with contextlib.suppress(OSError, PriorError):
         return _read(path)
