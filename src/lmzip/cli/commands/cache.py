@@ -11,7 +11,7 @@ from ...codec.cache import private_folder
 from ..console import Console
 
 ORDER = 126
-OVERVIEW = "what the cache holds              lmzip cache; lmzip cache --clear"
+OVERVIEW = "what the cache holds              lmzip cache"
 EXAMPLES = """\
 examples:
   lmzip cache                                 what is kept, and how much of it
