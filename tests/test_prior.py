@@ -237,7 +237,7 @@ def test_its_settings_are_the_archives(priors, text):
     assert lmzip.decompress(archive, prior_path=path) == text[:1000]
     with pytest.raises(MissingPrior, match="is missing"):  # what another call was told is no secret passed on
         lmzip.decompress(archive)
-    for options in ({"preset": "fast"}, {"experts": "none"}, {"seed": 3}, {"replay": 2}):
+    for options in ({"preset": "fast"}, {"experts": "none"}, {"seed": 3}, {"replay": 2}, {"streams": 2}):
         with pytest.raises(UsageError, match="other settings than"):
             lmzip.compress(b"", prior=path, **options)
     with pytest.raises(MissingPrior, match="no prior called"):

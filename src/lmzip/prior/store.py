@@ -220,6 +220,8 @@ class Prior:
             asked.append(f"replay {replay}")
         if options.seed is not None and options.seed != ours.seed:
             asked.append(f"seed {options.seed}")
+        if options.streams is not None and options.streams != ours.streams:
+            asked.append(f"streams {options.streams}")
         if asked:
             raise UsageError(
                 f"prior {self.name} was trained with other settings than {' and '.join(asked)}; leave those out, "
