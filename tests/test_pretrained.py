@@ -15,7 +15,7 @@ import pytest
 from guard import kernel_violations
 
 import lmzip
-from lmzip import checkpoint, presets
+from lmzip import checkpoint, pace, presets
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
 from lmzip.pretrained import (
@@ -477,6 +477,13 @@ def counting(function):
 
     counted.calls = 0
     return counted
+
+
+def test_the_pace_of_streams_is_measured(folders):
+    session = Session()
+    header = session.open(folders["gpt2"]).archive_header(presets.EXPERTS["fast"], 1 << 20, streams=2)
+    for decoding in (False, True):
+        assert pace.measured(header, session, decoding=decoding).seconds(10_000, header, session) > 0
 
 
 def test_guesses_save_passes_and_change_no_bit(folders, monkeypatch):

@@ -166,7 +166,7 @@ def measured(header: Header, session: Session, *, decoding: bool = False, clock:
     """Code a bit of text. Kernels not compiled yet are compiled first, which is no part of any pace."""
     data, alone, experts, table = text(), session.of_worker(), 0.0, TABLE
     if header.experts is not None:
-        plain = replace(header, model=None, prior=None)
+        plain = replace(header, model=None, prior=None, streams=1)
         load(plain, alone)
         run = Run(alone.fresh(plain), clock)
         run.code(data)
@@ -227,7 +227,7 @@ def seconds(
         return short
     pace = of(header, session, decoding=decoding, notes=notes)
     if source is not None and header.experts is not None:
-        run = Run(session.of_worker().fresh(replace(header, model=None, prior=None)), time.perf_counter)
+        run = Run(session.of_worker().fresh(replace(header, model=None, prior=None, streams=1)), time.perf_counter)
         for piece in pieces(source, length, SAMPLE // 6, 0)[:6]:
             if not is_incompressible(np.frombuffer(piece, np.uint8)):
                 run.code(piece)
