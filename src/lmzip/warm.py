@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,8 +114,8 @@ def _prior(session: Session) -> None:
 def _pretrained(session: Session) -> None:
     from .pretrained import walk  # start-up: loads numba
 
-    for family in ("gpt2", "llama"):
-        state = _tiny(session, family, None)
+    for family, bits in product(("gpt2", "llama", "gemma3_text"), (8, 12)):
+        state = _tiny(session, family, None, bits)
         _encode(state, TEXT[:200])
         _decode(state, 40)
         walk.longest_match(state.pretrained.trie, np.frombuffer(TEXT, np.uint8), 0)
@@ -146,11 +147,11 @@ JOBS: dict[str, Callable[[Session], None]] = {
 # The smallest of pretrained models
 
 
-def _tiny(session: Session, family: str, experts: ExpertSettings | None) -> Any:
+def _tiny(session: Session, family: str, experts: ExpertSettings | None, bits: int = 8) -> Any:
     """A predictor by a model of 256 tokens that says nothing, all of its weights 0."""
     with tempfile.TemporaryDirectory() as folder:
         _write_model(Path(folder), family)
-        pretrained = session.open(folder, ModelOptions(adapt="head"))
+        pretrained = session.open(folder, ModelOptions(bits, "head"))
         header = replace(_header(32, experts=experts), prior=pretrained.digest)
         return pretrained.lockstep(header, session)
 
@@ -171,7 +172,12 @@ def _write_model(folder: Path, family: str) -> None:
         parts = [f"self_attn.{what}_proj" for what in "qkvo"] + [f"mlp.{what}_proj" for what in ("gate", "up", "down")]
         shapes = {"embed_tokens.weight": (256, 8), "norm.weight": (8,)}
         shapes |= {f"layers.0.{part}.weight": (8, 8) for part in parts}
-        shapes |= {f"layers.0.{norm}_layernorm.weight": (8,) for norm in ("input", "post_attention")}
+        norms = ["input", "post_attention"]
+        if family == "gemma3_text":
+            config |= {"num_key_value_heads": 2, "head_dim": 4, "query_pre_attn_scalar": 4, "sliding_window": 8}
+            norms += ["pre_feedforward", "post_feedforward"]
+            shapes |= {f"layers.0.self_attn.{which}_norm.weight": (4,) for which in "qk"}
+        shapes |= {f"layers.0.{norm}_layernorm.weight": (8,) for norm in norms}
     (folder / "config.json").write_text(json.dumps({"model_type": family, "vocab_size": 256} | config), "utf-8")
     model = {"type": "BPE", "vocab": byte_letters(), "merges": []}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
