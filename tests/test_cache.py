@@ -30,7 +30,7 @@ def test_a_models_integers_are_made_once_and_are_the_same_from_the_cache(cache, 
     assert makings == [1] and len(list((cache / "weights").iterdir())) == 2  # rotations have a file of their own
     model.open_model(folder, 12).network()
     assert makings == [1, 1]
-    monkeypatch.setattr(numbers, "private_folder", lambda name: str(tmp_path / "missing"))  # it can't be written
+    monkeypatch.setattr(kept, "private_folder", lambda name: str(tmp_path / "missing"))  # it can't be written
     network = model.open_model(folder).network()
     found.append(network.logits([(network.window(), tokens, 0)])[0])
     assert makings == [1, 1, 1] and all(np.array_equal(found[0], other) for other in found[1:])

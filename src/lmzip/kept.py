@@ -7,8 +7,11 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .codec.cache import private_folder
+
+Buffer = Any  # bytes, or what shows its own
 
 
 def place(folder: str, key: str) -> Path:
@@ -24,13 +27,17 @@ def look_up(file: Path) -> bytes | None:
         return None
 
 
-def keep(file: Path, content: bytes) -> None:
-    """Write the file whole or not at all; what can't be kept will be computed again."""
+def keep(file: Path, *parts: Buffer) -> None:
+    """Write the file, of these parts, whole or not at all; what can't be kept will be computed again."""
     with contextlib.suppress(OSError):
         handle, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "wb") as temporary:
-            temporary.write(content)
-        os.replace(name, file)
+        try:
+            with os.fdopen(handle, "wb") as temporary:
+                temporary.writelines(parts)
+            os.replace(name, file)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def once(folder: str, key: str, make: Callable[[], bytes]) -> bytes:

@@ -166,7 +166,7 @@ def measured(header: Header, session: Session, *, decoding: bool = False, clock:
     """Code a bit of text. Kernels not compiled yet are compiled first, which is no part of any pace."""
     data, alone, experts, table = text(), session.of_worker(), 0.0, TABLE
     if header.experts is not None:
-        plain = replace(header, model=None, prior=None, streams=1)
+        plain = _experts_alone(header)
         load(plain, alone)
         run = Run(alone.fresh(plain), clock)
         run.code(data)
@@ -198,6 +198,11 @@ def measured(header: Header, session: Session, *, decoding: bool = False, clock:
     return Pace(START + TORCH + start, experts, max(0.0, both - experts), FRAME, table)
 
 
+def _experts_alone(header: Header) -> Header:
+    """The header without a model of either kind, of which alone there are several streams."""
+    return replace(header, model=None, prior=None, streams=1)
+
+
 def load(header: Header, session: Session) -> None:
     """Have the kernels of a header in memory, compiled if need be."""
     completed(session.fresh(replace(header, prior=None)).encode(np.zeros(256, np.uint8)))
@@ -227,7 +232,7 @@ def seconds(
         return short
     pace = of(header, session, decoding=decoding, notes=notes)
     if source is not None and header.experts is not None:
-        run = Run(session.of_worker().fresh(replace(header, model=None, prior=None, streams=1)), time.perf_counter)
+        run = Run(session.of_worker().fresh(_experts_alone(header)), time.perf_counter)
         for piece in pieces(source, length, SAMPLE // 6, 0)[:6]:
             if not is_incompressible(np.frombuffer(piece, np.uint8)):
                 run.code(piece)

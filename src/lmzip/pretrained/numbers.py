@@ -10,14 +10,13 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..codec.cache import private_folder
+from .. import kept
 from ..codec.exact import f4
 from ..errors import PriorError
 from . import functions, product
@@ -91,15 +90,15 @@ def _turns(dims: int, base: float, scaling: dict[str, Any] | None, count: int) -
 
 def of_model(architecture: Architecture, weights: Weights, identity: bytes, bits: int, span: int) -> Numbers:
     """All that a network takes, of the model of this digest. Raises PriorError as `made`."""
-    held = kept(f"{bits} {identity.hex()}", lambda: made(architecture, weights, bits))
+    held = _cached(f"{bits} {identity.hex()}", lambda: made(architecture, weights, bits))
     rotary = architecture.rotary, architecture.base, architecture.scaling, architecture.local_base
-    return held | kept(f"{span} {rotary}", lambda: turns(architecture, span))
+    return held | _cached(f"{span} {rotary}", lambda: turns(architecture, span))
 
 
-def kept(key: str, make: Callable[[], Numbers]) -> Numbers:
+def _cached(key: str, make: Callable[[], Numbers]) -> Numbers:
     """Numbers from the cache; made, and kept from now on, where they aren't there."""
     name = hashlib.blake2b(f"{VERSION} {key}".encode(), digest_size=16).hexdigest()
-    path = Path(private_folder(FOLDER), f"{name}.safetensors")
+    path = kept.place(FOLDER, f"{name}.safetensors")
     with contextlib.suppress(OSError, PriorError):
         return _read(path)
     numbers = make()
@@ -120,7 +119,7 @@ def _read(path: Path) -> Numbers:
 
 
 def _write(path: Path, numbers: Numbers) -> None:
-    """Whole or not at all, arrays of four bytes first, aligned. Raises OSError."""
+    """Arrays of four bytes first, aligned."""
     header, end = {}, 0
     ordered = sorted(numbers.items(), key=lambda item: -item[1].itemsize)
     for name, array in ordered:
@@ -128,17 +127,8 @@ def _write(path: Path, numbers: Numbers) -> None:
         header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [end, end := end + array.nbytes]}
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % 64)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for _, array in ordered:
-                file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    arrays = (np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data for _, array in ordered)
+    kept.keep(path, len(text).to_bytes(8, "little") + text, *arrays)
 
 
 def _bound(latest: Path) -> None:
