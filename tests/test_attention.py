@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmzip.pretrained import attention, product
+from lmzip.pretrained import attention, layers, product
 from lmzip.pretrained.attention import BLOCK, FORGOTTEN, ROWS_AHEAD
 
 f4 = np.float32
@@ -195,7 +195,7 @@ def test_heads_are_normalised_as_numpy_does(size):
     expected[:, size : (1 + heads) * size] = (part * (f4(1) / np.sqrt(lanes / f4(size) + epsilon)) * gain).reshape(
         5, -1
     )
-    attention.normalise_heads(qkv, size, (1 + heads) * size, gain, epsilon, np.zeros(16, f4))
+    layers.normalise_heads(qkv, size, (1 + heads) * size, gain, epsilon, np.zeros(16, f4))
     assert np.array_equal(qkv, expected)
 
 

@@ -14,6 +14,7 @@ activations.py    which activations there are, by number
 functions.py      sigmoid, normal distribution, rotations: tables made of integers
 numbers.py        all numbers of a model as its network takes them, kept in the cache
 kernel.py         how kernels are compiled, and where they are kept
+vectors.py        numbers side by side, of which the next two are written
 product.py        products of integer matrices
 softmax.py        what scores are worth, in vectors
 attention.py      keys and values that a window remembers, and attention over them

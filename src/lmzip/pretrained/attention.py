@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codec.exact import ONE, ZERO, f4, pairwise_sum, quantise, sqrt
+from ..codec.exact import ZERO, f4, quantise
 from ..codec.kernel import inline
 from .kernel import heapless
-from .product import LANES, ROWS, added_tile, scaled_tile
+from .product import ROWS, added_tile, scaled_tile
 from .softmax import BLOCK, largest, weigh
+from .vectors import LANES
 
 ROWS_AHEAD, FORGOTTEN = 128, 16  # positions that may be put down at once; that may then be put down anew
 QUERIES = 24  # that share what is read of keys and values, about
@@ -71,25 +72,6 @@ def work(slots: int, group: int, size: int) -> Work:
 @inline
 def _slot(block, slots):
     return 0 if block == 0 else 1 + (block - 1) % (slots - 1)
-
-
-@heapless
-def normalise_heads(qkv, first, stop, gain, epsilon, lanes):
-    """Columns [first, stop) of each row, cut as long as `gain` is: each divided by its root mean square, times gain.
-
-    lanes: float32[LANES], scratch, as in layers.rms_norm.
-    """
-    size = gain.shape[0]
-    for t in range(qkv.shape[0]):
-        for begin in range(first, stop, size):
-            row = qkv[t, begin : begin + size]
-            for j in range(LANES):
-                lanes[j] = ZERO
-            for k in range(size):
-                lanes[k & 15] = lanes[k & 15] + row[k] * row[k]
-            factor = ONE / sqrt(pairwise_sum(lanes, LANES) / f4(size) + epsilon)
-            for k in range(size):
-                row[k] = (row[k] * factor) * gain[k]
 
 
 @heapless

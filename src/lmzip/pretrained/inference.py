@@ -92,9 +92,9 @@ class Network:
             self.local_turns = numbers["local_cosines"], numbers["local_sines"]
         activation = architecture.activation
         assert activation <= RELU2
-        self.table = functions.normal() if activation == GELU else functions.sigmoid()
-        if activation >= RELU:
-            self.table = np.zeros(2, f4)
+        self.table = functions.normal() if activation == GELU else np.zeros(2, f4)
+        if activation not in (GELU, RELU, RELU2):
+            self.table = functions.sigmoid()
         self._lanes, self._scratch = np.zeros(layers.LANES, f4), np.zeros(architecture.size, np.int16)
         self._sums, self._totals = (np.zeros((product.ROWS, product.LANES), kind) for kind in (np.int32, np.int64))
         slots = attention.slots(self.context)
@@ -138,6 +138,8 @@ class Network:
         x = np.concatenate([self._embedded(tokens, start) for _, start, tokens in parts])
         ends = np.cumsum([len(tokens) for _, _, tokens in parts]).tolist()
         rows = [slice(end - len(tokens), end) for (_, _, tokens), end in zip(parts, ends)]
+        queries = np.zeros((architecture.shared, len(x) * group, architecture.size), np.int16)
+        scales = np.zeros((architecture.shared, len(x) * group), f4)
         attended = np.zeros((len(x), architecture.heads * architecture.size), f4)
         active = np.zeros((len(x), architecture.hidden), f4)
         for number, layer in enumerate(self.layers):
@@ -148,20 +150,11 @@ class Network:
             local = architecture.windows[number] if architecture.windows else 0
             turns, sink = self.local_turns if local else self.turns, 0 if 0 < local <= self.context else SINK
             for (window, start, _), here in zip(parts, rows):
-                memory, count = window.memories[number], (here.stop - here.start) * group
-                queries = np.zeros((architecture.shared, count, architecture.size), np.int16)
-                scales = np.zeros((architecture.shared, count), f4)
+                memory = window.memories[number]
                 attention.take_heads(
-                    qkv[here],
-                    architecture.heads,
-                    start,
-                    *turns,
-                    self._sharpness,
-                    self._scratch,
-                    queries,
-                    scales,
+                    qkv[here], architecture.heads, start, *turns, self._sharpness, self._scratch, queries, scales,
                     memory,
-                )
+                )  # fmt: skip
                 attention.attend(
                     queries, scales, group, start, self.reach(number), sink, memory, self._work, attended[here]
                 )
@@ -182,7 +175,7 @@ class Network:
         if self.positions is not None:
             x = x + self.positions[start : start + len(tokens)]
         if self.architecture.embedding_scale != 1.0:
-            layers.multiply_by(x, f4(self.architecture.embedding_scale))
+            x = x * f4(self.architecture.embedding_scale)
         return x
 
     def _head(self, x: np.ndarray) -> np.ndarray:
@@ -206,7 +199,7 @@ class Network:
         keys = self.architecture.shared * self.architecture.size
         epsilon = f4(self.architecture.epsilon)
         for gain, first, stop in zip(gains, (0, queries), (queries, queries + keys)):
-            attention.normalise_heads(qkv, first, stop, gain, epsilon, self._lanes)
+            layers.normalise_heads(qkv, first, stop, gain, epsilon, self._lanes)
 
     def _multiply(self, x: np.ndarray, linear: Linear, spare: int = 0) -> np.ndarray:
         """x · weights^T + bias, float32[rows, outputs + spare]: of x as integers, a scale for each row.

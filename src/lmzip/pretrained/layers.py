@@ -43,13 +43,26 @@ def layer_norm(x, gain, bias, epsilon, lanes, y):
 @heapless
 def rms_norm(x, gain, epsilon, lanes, y):
     """y = x / sqrt(mean(x²) + epsilon) * gain."""
-    width = f4(x.shape[1])
     for t in range(x.shape[0]):
-        row, out = x[t], y[t]
-        _fill_squares(row, lanes)
-        factor = ONE / sqrt(pairwise_sum(lanes, LANES) / width + epsilon)
-        for k in range(row.shape[0]):
-            out[k] = (row[k] * factor) * gain[k]
+        _normalise(x[t], gain, epsilon, lanes, y[t])
+
+
+@heapless
+def normalise_heads(qkv, first, stop, gain, epsilon, lanes):
+    """Columns [first, stop) of each row, cut as long as `gain` is, by `rms_norm`, in their place."""
+    size = gain.shape[0]
+    for t in range(qkv.shape[0]):
+        for begin in range(first, stop, size):
+            row = qkv[t, begin : begin + size]
+            _normalise(row, gain, epsilon, lanes, row)
+
+
+@heapless
+def _normalise(row, gain, epsilon, lanes, out):
+    _fill_squares(row, lanes)
+    factor = ONE / sqrt(pairwise_sum(lanes, LANES) / f4(row.shape[0]) + epsilon)
+    for k in range(row.shape[0]):
+        out[k] = (row[k] * factor) * gain[k]
 
 
 @heapless
@@ -84,14 +97,6 @@ def quantise_rows(x, q, scale):
     width = x.shape[1]
     for t in range(x.shape[0]):
         scale[t] = quantise(x[t], q[t, :width], ACTIVATION)
-
-
-@heapless
-def multiply_by(x, factor):
-    """x = x * factor, float32[rows, n]."""
-    for t in range(x.shape[0]):
-        for k in range(x.shape[1]):
-            x[t, k] = x[t, k] * factor
 
 
 @heapless

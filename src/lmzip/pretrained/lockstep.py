@@ -15,7 +15,7 @@ A window that is full begins anew with the last of its tokens.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -161,26 +161,47 @@ class PretrainedLockstep(Lockstep):
             context.watched[0] = at + self.segment
 
 
-class TokenEncoding(Encoding):
+class _Parts:
+    """What coding and decoding a frame have in common: a part for every stream, of which tokens are coded in step."""
+
+    lockstep: Any
+    length: int
+    position: int
+    _start: int
+
+    def _cut(self) -> None:
+        """Cut the frame into the bytes of each stream's part."""
+        streams = self.lockstep.streams
+        self.lockstep.context.done[:] = 0
+        starts = [self.length * stream // streams for stream in range(streams + 1)]
+        self._parts = list(map(range, starts, starts[1:]))
+
+    def advance(self, segments: int = 1) -> None:
+        """Code at least so many segments more, but for the frame's end: whole tokens, of every stream."""
+        goal = min(self.length, self.position + segments * self.lockstep.segment)
+        while self.position < goal:
+            self._code_tokens()
+        if self.position == self.length:
+            self.lockstep._position[0] = self._start + self.length
+            self.lockstep.context.done[:] = 0
+
+    def _code_tokens(self) -> None:
+        """One token or more of every stream that is not done."""
+        raise NotImplementedError
+
+
+class TokenEncoding(_Parts, Encoding):
     """A frame on its way into a transcript; tokens cross neither frames nor streams."""
 
     lockstep: PretrainedLockstep
 
     def __init__(self, lockstep: PretrainedLockstep, data: np.ndarray) -> None:
         super().__init__(lockstep, data)
-        self._parts = _begin(lockstep, len(data))
+        self._cut()
         tokens = lockstep.pretrained.tokens
         self._cuts = [tokens.cut(data[part.start : part.stop].tobytes()) for part in self._parts]
 
-    def advance(self, segments: int = 1) -> None:
-        goal = min(self.length, self.position + segments * self.lockstep.segment)
-        while self.position < goal:
-            self._code_batch()
-        if self.done:
-            self.lockstep._position[0] = self._start + self.length
-            self.lockstep.context.done[:] = 0
-
-    def _code_batch(self) -> None:
+    def _code_tokens(self) -> None:
         """Tokens of every stream that is not done, as many of each."""
         here, context = self.lockstep, self.lockstep.context
         order = here.pretrained.table.order
@@ -210,28 +231,19 @@ class TokenEncoding(Encoding):
                 self.nll += length
 
 
-class TokenDecoding(Decoding):
+class TokenDecoding(_Parts, Decoding):
     """A frame on its way out of its transcript."""
 
     lockstep: PretrainedLockstep
 
     def __init__(self, lockstep: PretrainedLockstep, transcript: np.ndarray, length: int) -> None:
         super().__init__(lockstep, transcript, length)
-        self._parts = _begin(lockstep, length)
+        self._cut()
         self._guesses = [Guesses() for _ in self._parts]
-        self._known: list[list[tuple[int, np.ndarray]]] = [
-            [] for _ in self._parts
-        ]  # what was guessed, logits behind it
+        # What was guessed, and the logits behind it
+        self._known: list[list[tuple[int, np.ndarray]]] = [[] for _ in self._parts]
 
-    def advance(self, segments: int = 1) -> None:
-        goal = min(self.length, self.position + segments * self.lockstep.segment)
-        while self.position < goal:
-            self._code_round()
-        if self.done:
-            self.lockstep._position[0] = self._start + self.length
-            self.lockstep.context.done[:] = 0
-
-    def _code_round(self) -> None:
+    def _code_tokens(self) -> None:
         """A token of every stream that is not done."""
         here, done = self.lockstep, self.lockstep.context.done
         streams = [stream for stream, part in enumerate(self._parts) if done[stream] < len(part)]
@@ -266,10 +278,3 @@ class TokenDecoding(Decoding):
         if known and known[0][0] != token:
             known.clear()
         self._guesses[stream].learn(token)
-
-
-def _begin(lockstep: PretrainedLockstep, length: int) -> list[range]:
-    """The bytes of each stream's part of a frame."""
-    lockstep.context.done[:] = 0
-    starts = [length * stream // lockstep.streams for stream in range(lockstep.streams + 1)]
-    return list(map(range, starts, starts[1:]))

@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 
 from ..codec.exact import f4
 from .kernel import heapless
+from .vectors import BYTE, FLOAT, FLOATS, INT32, INT64, INTEGERS, LANES, ZEROS, load, splat, store
 
-LANES = 16  # outputs of a panel
 ROWS = 6  # of the first operand that a call of `tile` takes at most: their sums fill the registers of AVX2
 DEPTH = 2048  # inputs whose products stay inside int32: 8191 * 127 * 2,048 < 2^31
 
@@ -30,26 +30,8 @@ def panels(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(whole.reshape(len(whole) // LANES, LANES, -1, 2).transpose(0, 2, 1, 3))
 
 
-_BYTE, _INT32, _INT64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
-_SUMS, _PRODUCTS = ir.VectorType(_INT32, LANES), ir.VectorType(_INT32, 2 * LANES)
-_SHORTS, _FLOATS = ir.VectorType(ir.IntType(16), 2 * LANES), ir.VectorType(ir.FloatType(), LANES)
-_EVEN, _ODD = (ir.Constant(_SUMS, list(range(first, 2 * LANES, 2))) for first in (0, 1))
-_ZEROS = ir.Constant(_SUMS, [0] * LANES)
-
-
-def _load(builder, base, offset, kind, align):
-    value = builder.load(builder.bitcast(builder.gep(base, [offset]), kind.as_pointer()))
-    value.align = align
-    return value
-
-
-def _store(builder, value, place):
-    builder.store(value, builder.bitcast(place, value.type.as_pointer())).align = 4
-
-
-def _splat(builder, value, kind):
-    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, _INT32(0))
-    return builder.shuffle_vector(one, one, _ZEROS)
+_PRODUCTS, _PAIRS = ir.VectorType(INT32, 2 * LANES), ir.VectorType(ir.IntType(16), 2 * LANES)
+_EVEN, _ODD = (ir.Constant(INTEGERS, list(range(first, 2 * LANES, 2))) for first in (0, 1))
 
 
 def _tile(finish):
@@ -60,25 +42,25 @@ def _tile(finish):
 
     def generate(context, builder, signature, arguments):
         arrays = [context.make_array(kind)(context, builder, x) for kind, x in zip(signature.args[1:], arguments[1:])]
-        left, right, out, *others = (builder.bitcast(array.data, _BYTE) for array in arrays)
+        left, right, out, *others = (builder.bitcast(array.data, BYTE) for array in arrays)
         row, width = (cgutils.unpack_tuple(builder, arrays[i].strides)[0] for i in (0, 2))
         pairs, bits = cgutils.unpack_tuple(builder, arrays[1].shape)[0], signature.args[2].dtype.bitwidth
         held = ir.VectorType(ir.IntType(bits), 2 * LANES)
         for rows in range(1, ROWS + 1):
-            with builder.if_then(builder.icmp_signed("==", arguments[0], _INT64(rows))):
-                totals = [cgutils.alloca_once_value(builder, _ZEROS) for _ in range(rows)]
-                starts = [builder.gep(left, [builder.mul(row, _INT64(r))]) for r in range(rows)]
-                with cgutils.for_range(builder, pairs, intp=_INT64) as loop:
-                    at = builder.mul(loop.index, _INT64(2 * LANES * bits // 8))
-                    second = builder.sext(_load(builder, right, at, held, bits // 8), _PRODUCTS)
+            with builder.if_then(builder.icmp_signed("==", arguments[0], INT64(rows))):
+                totals = [cgutils.alloca_once_value(builder, ZEROS) for _ in range(rows)]
+                starts = [builder.gep(left, [builder.mul(row, INT64(r))]) for r in range(rows)]
+                with cgutils.for_range(builder, pairs, intp=INT64) as loop:
+                    at = builder.mul(loop.index, INT64(2 * LANES * bits // 8))
+                    second = builder.sext(load(builder, right, at, held, bits // 8), _PRODUCTS)
                     for start, total in zip(starts, totals):
-                        pair = _load(builder, start, builder.mul(loop.index, _INT64(4)), _INT32, 2)
-                        first = builder.sext(builder.bitcast(_splat(builder, pair, _SUMS), _SHORTS), _PRODUCTS)
+                        pair = load(builder, start, builder.mul(loop.index, INT64(4)), INT32, 2)
+                        first = builder.sext(builder.bitcast(splat(builder, pair, INTEGERS), _PAIRS), _PRODUCTS)
                         both = builder.mul(first, second)
                         both = builder.add(*(builder.shuffle_vector(both, both, lanes) for lanes in (_EVEN, _ODD)))
                         builder.store(builder.add(builder.load(total), both), total)
                 for r, total in enumerate(totals):
-                    place = builder.gep(out, [builder.mul(width, _INT64(r))])
+                    place = builder.gep(out, [builder.mul(width, INT64(r))])
                     finish(builder, r, builder.load(total), place, *others)
         return context.get_dummy_value()
 
@@ -86,20 +68,20 @@ def _tile(finish):
 
 
 def _sums(builder, row, sums, place):
-    _store(builder, sums, place)
+    store(builder, sums, place, 4)
 
 
 def _scaled(builder, row, sums, place, scale, column_scale, bias):
-    row_scale = _splat(builder, _load(builder, scale, _INT64(4 * row), ir.FloatType(), 4), _FLOATS)
-    columns, shift = (_load(builder, base, _INT64(0), _FLOATS, 4) for base in (column_scale, bias))
-    value = builder.fmul(builder.sitofp(sums, _FLOATS), builder.fmul(row_scale, columns))
-    _store(builder, builder.fadd(value, shift), place)
+    row_scale = splat(builder, load(builder, scale, INT64(4 * row), FLOAT, 4), FLOATS)
+    columns, shift = (load(builder, base, INT64(0), FLOATS, 4) for base in (column_scale, bias))
+    value = builder.fmul(builder.sitofp(sums, FLOATS), builder.fmul(row_scale, columns))
+    store(builder, builder.fadd(value, shift), place, 4)
 
 
 def _added(builder, row, sums, place, scale):
-    row_scale = _splat(builder, _load(builder, scale, _INT64(4 * row), ir.FloatType(), 4), _FLOATS)
-    value = builder.fmul(builder.sitofp(sums, _FLOATS), row_scale)
-    _store(builder, builder.fadd(_load(builder, place, _INT64(0), _FLOATS, 4), value), place)
+    row_scale = splat(builder, load(builder, scale, INT64(4 * row), FLOAT, 4), FLOATS)
+    value = builder.fmul(builder.sitofp(sums, FLOATS), row_scale)
+    store(builder, builder.fadd(load(builder, place, INT64(0), FLOATS, 4), value), place, 4)
 
 
 @intrinsic

@@ -13,29 +13,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..codec.exact import TINY
-from .product import LANES
+from .vectors import BYTE, FLOAT, FLOATS, INT32, INT64, INTEGERS, LANES, SHORTS, load, splat, store
 
 BLOCK = 64  # positions that share a scale
 LIMIT = 8191  # of their weights
 _POWERS = (-0.69314695, 0.24021487, -0.05540945, 0.00934565, -0.00100434)  # 2^-x - 1 by powers of x, 0 ≤ x ≤ 1: ± 5e-7
 _LOG2E, _FAR, _ONE, _MAGIC = 1.4426950408889634, 30.0, float(1 << 24), 1.5 * 2**23
-_FLOAT, _INT16, _INT32, _INT64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_FLOATS, _INTEGERS, _SHORTS = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _INT32, _INT16))
 
 
 def _all(value: float) -> ir.Constant:
-    return ir.Constant(_FLOATS, [float(np.float32(value))] * LANES)
-
-
-def _place(builder, array, index, kind):
-    data = builder.bitcast(array.data, kind.element.as_pointer())
-    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
-
-
-def _load(builder, array, index, kind):
-    value = builder.load(_place(builder, array, index, kind))
-    value.align = kind.element.width // 8 if isinstance(kind.element, ir.IntType) else 4
-    return value
+    return ir.Constant(FLOATS, [float(np.float32(value))] * LANES)
 
 
 def _larger(builder, a, b):
@@ -48,13 +35,8 @@ def _folded(builder, vector, join):
     while width > 1:
         width //= 2
         order = [lane % width + width for lane in range(LANES)]
-        vector = join(vector, builder.shuffle_vector(vector, vector, ir.Constant(_INTEGERS, order)))
-    return builder.extract_element(vector, _INT32(0))
-
-
-def _splat(builder, value, kind):
-    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, _INT32(0))
-    return builder.shuffle_vector(one, one, ir.Constant(_INTEGERS, [0] * LANES))
+        vector = join(vector, builder.shuffle_vector(vector, vector, ir.Constant(INTEGERS, order)))
+    return builder.extract_element(vector, INT32(0))
 
 
 @intrinsic
@@ -63,10 +45,11 @@ def largest(typing, x):
 
     def generate(context, builder, signature, arguments):
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        best = cgutils.alloca_once_value(builder, _load(builder, array, _INT64(0), _FLOATS))
-        count = builder.udiv(cgutils.unpack_tuple(builder, array.shape)[0], _INT64(LANES))
-        with cgutils.for_range(builder, count, intp=_INT64) as loop:
-            vector = _load(builder, array, builder.mul(loop.index, _INT64(LANES)), _FLOATS)
+        data = builder.bitcast(array.data, BYTE)
+        best = cgutils.alloca_once_value(builder, load(builder, data, INT64(0), FLOATS, 4))
+        count = builder.udiv(cgutils.unpack_tuple(builder, array.shape)[0], INT64(LANES))
+        with cgutils.for_range(builder, count, intp=INT64) as loop:
+            vector = load(builder, data, builder.mul(loop.index, INT64(4 * LANES)), FLOATS, 4)
             builder.store(_larger(builder, vector, builder.load(best)), best)
         return _folded(builder, builder.load(best), lambda a, b: _larger(builder, a, b))
 
@@ -77,12 +60,12 @@ def _exponentials(builder, scores, most):
     """2^24 * exp(score - most) of LANES scores, int32, rounded down; 0 where it is below 1."""
     distance = builder.fmul(builder.fsub(most, scores), _all(_LOG2E))
     distance = builder.select(builder.fcmp_ordered("<", distance, _all(_FAR)), distance, _all(_FAR))
-    whole = builder.fptosi(distance, _INTEGERS)
-    part = builder.fsub(distance, builder.sitofp(whole, _FLOATS))
+    whole = builder.fptosi(distance, INTEGERS)
+    part = builder.fsub(distance, builder.sitofp(whole, FLOATS))
     power = _all(_POWERS[-1])
     for coefficient in (*_POWERS[-2::-1], 1.0):
         power = builder.fadd(_all(coefficient), builder.fmul(part, power))
-    integers = builder.fptosi(builder.fmul(power, _all(_ONE)), _INTEGERS)
+    integers = builder.fptosi(builder.fmul(power, _all(_ONE)), INTEGERS)
     return builder.ashr(integers, whole)
 
 
@@ -95,23 +78,23 @@ def weigh(typing, scores, most, along, weights):
     """
 
     def generate(context, builder, signature, arguments):
-        held, factors, out = (context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (0, 2, 3))
-        places = [_INT64(first) for first in range(0, BLOCK, LANES)]
-        top, total, best, products = _splat(builder, arguments[1], _FLOATS), None, _all(float(TINY)), []
+        arrays = (context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (0, 2, 3))
+        held, factors, out = (builder.bitcast(array.data, BYTE) for array in arrays)
+        places = range(0, BLOCK, LANES)
+        top, total, best, products = splat(builder, arguments[1], FLOATS), None, _all(float(TINY)), []
         for place in places:
-            e = _exponentials(builder, _load(builder, held, place, _FLOATS), top)
+            e = _exponentials(builder, load(builder, held, INT64(4 * place), FLOATS, 4), top)
             total = e if total is None else builder.add(total, e)
-            product = builder.fmul(builder.sitofp(e, _FLOATS), _load(builder, factors, place, _FLOATS))
+            product = builder.fmul(builder.sitofp(e, FLOATS), load(builder, factors, INT64(4 * place), FLOATS, 4))
             best = _larger(builder, product, best)
             products.append(product)
         largest_product = _folded(builder, best, lambda a, b: _larger(builder, a, b))
-        limit = ir.Constant(_FLOAT, float(LIMIT))
-        inverse = _splat(builder, builder.fdiv(limit, largest_product), _FLOATS)
+        limit = ir.Constant(FLOAT, float(LIMIT))
+        inverse = splat(builder, builder.fdiv(limit, largest_product), FLOATS)
         for place, product in zip(places, products):
             magic = builder.fadd(builder.fmul(product, inverse), _all(_MAGIC))
-            rounded = builder.fptosi(builder.fsub(magic, _all(_MAGIC)), _INTEGERS)
-            target = _place(builder, out, place, _SHORTS)
-            builder.store(builder.trunc(rounded, _SHORTS), target).align = 2
+            rounded = builder.fptosi(builder.fsub(magic, _all(_MAGIC)), INTEGERS)
+            store(builder, builder.trunc(rounded, SHORTS), builder.gep(out, [INT64(2 * place)]), 2)
         sum_ = _folded(builder, total, builder.add)
         scale = builder.fdiv(largest_product, limit)
         return context.make_tuple(builder, signature.return_type, (scale, sum_))
