@@ -15,7 +15,7 @@ import pytest
 from guard import kernel_violations
 
 import lmzip
-from lmzip import checkpoint, pace, presets
+from lmzip import checkpoint, pace, presets, warm
 from lmzip.codec.message import NLL_BITS
 from lmzip.errors import MissingPrior, PriorError
 from lmzip.pretrained import (
@@ -432,8 +432,9 @@ def test_whatever_bears_on_a_prediction_is_in_the_digest(folders, tmp_path):
     assert model.open_model(folder).digest not in digests
 
 
-def test_a_predictor_goes_on_from_a_checkpoint(folders, tmp_path):
-    data = made.SAMPLE.read_bytes()[:1200]
+@pytest.mark.parametrize("sound", [False, True])
+def test_a_predictor_goes_on_from_a_checkpoint(folders, tmp_path, sound):
+    data = made.SAMPLE.read_bytes()[1:90] + 2 * warm.SOUND if sound else made.SAMPLE.read_bytes()[:1200]
     expected, _ = coded(state(folders["gpt2"], "fast", adapt="head"), data)
     begun = state(folders["gpt2"], "fast", adapt="head")
     encoding = begun.encode(np.frombuffer(data, np.uint8))

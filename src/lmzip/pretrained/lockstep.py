@@ -22,6 +22,7 @@ import numpy as np
 from ..codec.experts import _MATCH_MASK, _MATCHED, _MEMORY, _SLOT_MASK, Experts
 from ..codec.lockstep import Decoding, Encoding, Lockstep
 from ..codec.message import Header
+from ..codec.numeric import FIRST, SAMPLED
 from . import mixing, walk
 from .guesses import Guesses
 from .inference import Network
@@ -107,7 +108,6 @@ class PretrainedLockstep(Lockstep):
         self._sums = np.zeros(len(pretrained.table.order) + 1, np.int64)
         self._work = np.zeros(len(pretrained.table.order), np.float32)
         self._frequencies = np.zeros((1, 256), np.uint32)
-        self._numbers: np.ndarray | None = None
 
     def encode(self, data: np.ndarray) -> TokenEncoding:
         return TokenEncoding(self, data)
@@ -136,7 +136,7 @@ class PretrainedLockstep(Lockstep):
         parts = (None, None, None) if experts is None else (context.ends, context.final, experts.state)
         place, size, length = mixing.code_token(
             self.pretrained.trie, self._sums, chosen, context.flags, self._frequencies, *parts, self.history, at, state,
-            message, decoding, self._numbers,
+            message, decoding, self._samples(),
         )  # fmt: skip
         if len(context.bias) and place >= 0:
             walk.learn_bias(context.bias, self._sums, place, RATE + 3 * RATE * HASTE // (at + HASTE))
@@ -157,8 +157,16 @@ class PretrainedLockstep(Lockstep):
         if self.streams > 1:
             experts.grow(self.position + int(context.done.sum()))
         elif at >= context.watched[0]:
-            self._numbers = experts.begin(self.history, at, self.segment + LONGEST)
+            experts.begin(self.history, at, self.segment + LONGEST)
             context.watched[0] = at + self.segment
+
+    def _samples(self) -> np.ndarray | None:
+        """What `Experts.begin` gave when the experts last looked; derived, so that a checkpoint need not hold it."""
+        if self.experts is None or self.streams > 1:
+            return None
+        sampled = self.experts.state.sampled
+        expected = self.context.watched[0] + LONGEST > sampled[FIRST]
+        return sampled if expected and len(self.experts.state.active) >= SAMPLED else None
 
 
 class _Parts:
