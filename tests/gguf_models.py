@@ -204,7 +204,7 @@ def everything(path: Path) -> None:
             weights.linear(layer, which)
         weights.norms(layer)
         weights.head_norms(layer)
-    weights.norm(None)
+    weights.last_norm()
     weights.head()[0].floats()
     weights.finish()
     functions.inverse_frequencies(found.rotary, found.base, found.scaling)

@@ -9,6 +9,7 @@ import pretrained_models as made
 import pytest
 
 from lmzip import kept
+from lmzip.errors import UsageError
 from lmzip.pretrained import inference, model, numbers
 
 
@@ -53,6 +54,9 @@ def test_what_was_used_longest_ago_makes_room(cache, tmp_path, monkeypatch):
     monkeypatch.setenv(numbers.LIMIT_NAME, str(first.stat().st_size + 10))
     model.open_model(folders[1]).network()
     assert not first.exists()
+    monkeypatch.setenv(numbers.LIMIT_NAME, "8G")
+    with pytest.raises(UsageError, match="a number of bytes"):
+        model.open_model(folders[1], 12).network()
 
 
 def test_a_result_is_made_once(cache):

@@ -125,7 +125,7 @@ def reference(architecture: Architecture, weights: Weights, tokens: np.ndarray) 
             x = x + y
             x = x + norms[3](feed_forward(norms[2](x), layer))
     head, bias = weights.head()
-    return norm(x, *weights.norm(None)) @ head.floats().T + bias
+    return norm(x, *weights.last_norm()) @ head.floats().T + bias
 
 
 def read(folder: Path) -> tuple[Architecture, Weights]:

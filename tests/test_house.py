@@ -34,8 +34,7 @@ PRIVATE_NAMES = (  # of other modules, that a module may use
 STATE = (  # of modules, that lives as long as the process
     Excuse("progress.py", ("_stop",), "a process has one set of signal handlers"),
     Excuse("accel/cuda.py", ("BACKENDS",), "where the codec looks for what multiplies; the entry is always the same"),
-    Excuse("lab/notes.py", ("config",), "numba's cache has its folder from there; it gets its own back at once"),
-    Excuse("pretrained/kernel.py", ("config",), "as in lab/notes.py"),
+    Excuse("kernels.py", ("config",), "numba's cache has its folder from there; it gets its own back at once"),
     Excuse("pack.py", ("PARSING",), "Python 3.11's parser is one for the process, and not for two threads at once"),
     Excuse("released/pretrained.py", ("sys",), "as in released/__init__.py"),
     Excuse("released/__init__.py", ("sys",), "a released codec is a package that Python must find among its modules"),

@@ -8,19 +8,16 @@ behind the coder's state every binary decision, behind the tree of the language 
 from __future__ import annotations
 
 import functools
-import os
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from numba import config
 
-from ..codec import cache, coder, experts, symbols
+from .. import kernels
+from ..codec import coder, experts, symbols
 from ..codec.kernel import inline
-from ..codec.message import digest
 
 STATE, TREE = 6, 512  # lengths of those arrays in the codec; the margin's first cell counts the notes in it
 PATHS = ("_learn_byte", "_learn_leap", "_code_raw", "code_byte", "_code_segment")  # from what codes a bit upwards
@@ -33,19 +30,13 @@ def rebind(function: Any, exchanged: dict[str, Any]) -> types.FunctionType:
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """`codec.kernel.heapless`, but kept elsewhere: never among the codec's kernels, by a digest of both sources."""
-    before, config.CACHE_DIR = config.CACHE_DIR, _folder()
-    try:
-        return numba.njit(error_model="numpy", nogil=True, cache=True, no_cfunc_wrapper=True, _nrt=False)(function)
-    finally:
-        config.CACHE_DIR = before
+    """`codec.kernel.heapless`, but never among the codec's kernels, see kernels.py."""
+    return kernels.kernel(function, _folder(), _nrt=False)
 
 
 @functools.cache
 def _folder() -> str:
-    sources = (Path(__file__).with_name(name).read_bytes() for name in ("notes.py", "sample.py"))
-    own = digest(b"".join(sources), 6).hex()
-    return cache.private_folder(f"{os.path.basename(cache.kernel_folder())}-{own}")
+    return kernels.folder(Path(__file__).with_name(name) for name in ("notes.py", "sample.py"))
 
 
 def again(module: Any, names: Sequence[str], exchanged: dict[str, Any], name: str, make: Any = kernel) -> Any:

@@ -342,13 +342,9 @@ class Weights:
         }[self.architecture.norms]
         return tuple(name if name is None else self._norm(f"layers.{layer}.{name}") for name in names)
 
-    def norm(self, layer: int | None, second: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Gain and bias: of a layer's first or second norm, or of the last one."""
-        if layer is None:
-            return self._norm({"gpt2": "ln_f", "gpt_neox": "final_layer_norm"}.get(self.architecture.family, "norm"))
-        norm = self.norms(layer)[2 if second else 0]
-        assert norm is not None
-        return norm
+    def last_norm(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gain and bias of the norm behind all layers."""
+        return self._norm({"gpt2": "ln_f", "gpt_neox": "final_layer_norm"}.get(self.architecture.family, "norm"))
 
     def head_norms(self, layer: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Gains of a layer's norms of q and k: float32[size] if each head's, else of all heads, see `head_norm`."""

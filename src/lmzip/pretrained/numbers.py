@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import kept
 from ..codec.exact import f4
-from ..errors import PriorError
+from ..errors import PriorError, UsageError
 from . import functions, product
 from .families import BITS, Architecture, Weights
 from .tensors import tensors_of
@@ -46,7 +46,7 @@ def made(architecture: Architecture, weights: Weights, bits: int) -> Numbers:
                 numbers[f"{layer}.{name}.gain"], numbers[f"{layer}.{name}.bias"] = norm
         if (gains := weights.head_norms(layer)) is not None:
             numbers[f"{layer}.queries"], numbers[f"{layer}.keys"] = gains
-    numbers["final.gain"], numbers["final.bias"] = weights.norm(None)
+    numbers["final.gain"], numbers["final.bias"] = weights.last_norm()
     head, bias = weights.head()
     numbers |= _linear("head", head.floats(), bias, bits)
     if (positions := weights.positions()) is not None:
@@ -132,11 +132,13 @@ def _write(path: Path, numbers: Numbers) -> None:
 
 
 def _bound(latest: Path) -> None:
-    """Remove what was used longest ago, as long as all takes more than the limit. Raises OSError."""
-    limit = int(os.environ.get(LIMIT_NAME) or LIMIT)
+    """Remove what was used longest ago, as long as all takes more than the limit. Raises OSError, UsageError."""
+    limit = os.environ.get(LIMIT_NAME) or str(LIMIT)
+    if not limit.isdecimal():
+        raise UsageError(f"{LIMIT_NAME} is a number of bytes, not {limit!r}")
     files = sorted(latest.parent.iterdir(), key=lambda path: path.stat().st_mtime)
     total = sum(path.stat().st_size for path in files)
     for path in files:
-        if total > limit and path != latest:
+        if total > int(limit) and path != latest:
             total -= path.stat().st_size
             path.unlink()
